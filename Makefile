@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# xdpd: targets for people are listed by `make help`. Everything built lies under $(BUILD).
+
+VERSION := 0.1.0
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+# address,undefined or thread: a build with sanitizers, best with a BUILD of its own (see check-asan, check-tsan)
+SANITIZE ?=
+
+CC      ?= cc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+ifeq ($(SANITIZE),)
+OPTIMIZE  := -O2 -D_FORTIFY_SOURCE=2
+HARDEN_LD := -Wl,-z,relro,-z,now -Wl,--as-needed
+else
+OPTIMIZE  := -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+HARDEN_LD := -fsanitize=$(SANITIZE)
+endif
+
+CFLAGS  ?= -g
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
+HARDEN  := -fstack-protector-strong -fcf-protection -fPIC -fvisibility=hidden
+ifneq ($(filter x86_64-%,$(MULTIARCH)),x86_64-linux-gnu)
+HARDEN  := $(filter-out -fcf-protection,$(HARDEN))
+endif
+ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DXDPD_RELEASE='"$(VERSION)"' -I. -I$(BUILD)/bpf -Iclient \
+	      $(OPTIMIZE) $(WARN) $(HARDEN) $(CFLAGS)
+ALL_LDFLAGS := $(HARDEN_LD) $(LDFLAGS)
+
+DAEMON_LIBS := libbpf libsystemd libmicrohttpd libmnl
+CONFIG_LIBS := yaml-0.1
+CTL_LIBS    := jansson
+libs = $(shell $(PKG_CONFIG) --libs $(1))
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+CONFIG_OBJ := $(call objects,$(wildcard config/*.c))
+DAEMON_OBJ := $(call objects,$(filter-out daemon/main.c,$(wildcard daemon/*.c)))
+CTL_OBJ    := $(call objects,$(wildcard ctl/*.c))
+CLIENT_OBJ := $(call objects,$(wildcard client/*.c))
+EXAMPLES   := $(patsubst client/examples/%.c,$(BUILD)/examples/%,$(wildcard client/examples/*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+LIVE_TESTS := $(patsubst tests/live/%.c,$(BUILD)/tests/live/%,$(wildcard tests/live/*_test.c))
+LIVE_OBJ   := $(call objects,$(filter-out $(wildcard tests/live/*_test.c),$(wildcard tests/live/*.c)))
+BENCHES    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+SKELETON := $(BUILD)/bpf/xdpd.skel.h
+LIBXDPD  := $(BUILD)/libxdpd.so $(BUILD)/libxdpd.a $(BUILD)/libxdpd.so.0
+
+.PHONY: all
+all: $(BUILD)/xdpd $(BUILD)/xdpctl $(LIBXDPD) $(BUILD)/xdpd.pc $(EXAMPLES)
+
+# ---- the BPF side ----
+
+$(BUILD)/bpf/xdpd.bpf.o: bpf/xdpd.bpf.c bpf/xdpd_bpf.h | $(BUILD)/bpf/
+	$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -I. -I/usr/include/$(MULTIARCH) -c $< -o $@
+
+$(SKELETON): $(BUILD)/bpf/xdpd.bpf.o
+	$(BPFTOOL) gen skeleton $< name xdpd_bpf > $@.new
+	mv $@.new $@
+
+# ---- objects ----
+
+$(BUILD)/obj/%.o: %.c | $(SKELETON)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+$(BUILD)/libconfig.a: $(CONFIG_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libdaemon.a: $(DAEMON_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/liblive.a: $(LIVE_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+# ---- what is installed ----
+
+$(BUILD)/xdpd: $(call objects,daemon/main.c) $(BUILD)/libdaemon.a $(BUILD)/libconfig.a
+	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ $(call libs,$(DAEMON_LIBS) $(CONFIG_LIBS))
+
+$(BUILD)/xdpctl: $(CTL_OBJ) $(BUILD)/libconfig.a
+	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ $(call libs,$(CTL_LIBS) $(CONFIG_LIBS))
+
+$(BUILD)/libxdpd.a: $(CLIENT_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libxdpd.so.0: $(CLIENT_OBJ) client/libxdpd.map
+	$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libxdpd.so.0 -Wl,--version-script=client/libxdpd.map \
+		$(CLIENT_OBJ) -o $@
+
+$(BUILD)/libxdpd.so: $(BUILD)/libxdpd.so.0
+	ln -sf libxdpd.so.0 $@
+
+$(BUILD)/xdpd.pc: client/xdpd.pc.in | $(BUILD)/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$(BUILD)/examples/%: $(BUILD)/obj/client/examples/%.o $(BUILD)/libxdpd.a | $(BUILD)/examples/
+	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@
+
+# ---- tests, benchmarks, fuzzers ----
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libdaemon.a $(BUILD)/libconfig.a $(BUILD)/libxdpd.a \
+		| $(BUILD)/tests/unit/
+	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(call libs,cmocka $(DAEMON_LIBS) $(CONFIG_LIBS) $(CTL_LIBS))
+
+$(BUILD)/tests/live/%: $(BUILD)/obj/tests/live/%.o $(BUILD)/liblive.a $(BUILD)/libdaemon.a $(BUILD)/libconfig.a \
+		$(BUILD)/libxdpd.a | $(BUILD)/tests/live/
+	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(call libs,cmocka $(DAEMON_LIBS) $(CONFIG_LIBS) $(CTL_LIBS)) -lpthread
+
+.PHONY: tests
+tests: all $(UNIT_TESTS) $(LIVE_TESTS)
+
+.SECONDARY:
+
+%/:
+	mkdir -p $@

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/*
+ * What the XDP program and the daemon share: the maps' keys and values.
+ */
+#ifndef BPF_XDPD_BPF_H
+#define BPF_XDPD_BPF_H
+
+#include <linux/types.h>
+
+/* What became of a frame. The names are the metric's `action` label. */
+enum xdpd_verdict {
+	XDPD_VERDICT_REDIRECT,	   /* to the consumer's socket, whose own drops XDP_STATISTICS counts */
+	XDPD_VERDICT_PASS,	   /* to the kernel's stack: no consumer is attached to the queue */
+	XDPD_VERDICT_PASS_FRAGMENTS, /* to the kernel's stack: larger than one frame of a UMEM can hold */
+	XDPD_VERDICT_COUNT,
+};
+
+struct xdpd_bpf_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Value of the per-CPU array `counters`, whose index is the receive queue. */
+struct xdpd_bpf_counters {
+	struct xdpd_bpf_counter verdict[XDPD_VERDICT_COUNT];
+};
+
+#endif

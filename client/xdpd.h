@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libxdpd: receive and transmit a NIC queue's frames through xdpd, without any privilege.
+ *
+ *     struct xdpd *x;
+ *     int r = xdpd_connect(&x, NULL, "mytool");
+ *     r = xdpd_attach(x, "eth0", 3, NULL);
+ *     for (;;) {
+ *             struct xdp_desc frames[64];
+ *             uint32_t n = xdpd_rx(x, frames, 64);
+ *             for (uint32_t i = 0; i < n; i++)
+ *                     look_at(xdpd_frame(x, frames[i].addr), frames[i].len);
+ *             xdpd_release(x, frames, n);
+ *             if (n == 0 && (r = xdpd_wait(x, -1)) < 0)
+ *                     break;
+ *     }
+ *     fprintf(stderr, "%s\n", xdpd_reason(x));
+ *     xdpd_close(x);
+ *
+ * A frame goes round: what is taken from RX is given back by xdpd_release() (or sent on by xdpd_forward()),
+ * what is sent by xdpd_tx() comes back by itself. A consumer that does not give frames back stops receiving
+ * when all frames are with it; that harms nobody else.
+ *
+ * Functions return 0 or a count, or -errno; outputs are touched only on success. The library never logs,
+ * starts no thread, installs no signal handler and needs no capability.
+ *
+ * Threads: a `struct xdpd` belongs to one thread at a time. Different ones are independent.
+ */
+#ifndef XDPD_H
+#define XDPD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "xdpd_protocol.h"
+#include "xdpd_ring.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef XDPD_API
+#define XDPD_API __attribute__((visibility("default")))
+#endif
+
+/*
+ * An attachment. The members are for the inline functions below and may move between minor versions (the
+ * library's soname then changes too); programs use the functions.
+ */
+struct xdpd {
+	struct xdpd_ring rx;   /* consumer side */
+	struct xdpd_ring fill; /* producer side */
+	unsigned char *umem;
+	uint64_t frame_mask; /* ~(frame_size - 1): from an address to its frame */
+	uint64_t *spare;     /* stack of frames that are in no ring and not with the program */
+	uint32_t spares;
+	uint32_t owed; /* frames that the fill ring still lacks */
+	struct xdpd_ring tx;	     /* producer side; size 0 without the right to transmit */
+	struct xdpd_ring completion; /* consumer side */
+	uint64_t transmit_bytes;
+	struct xdpd_account *account;
+	uint32_t frames;
+	uint32_t frame_size;
+};
+
+/* ---- set-up and end ---- */
+
+/*
+ * Connects to the daemon that listens on `path` (NULL: $XDPD_SOCKET, or else /run/xdpd/xdpd.sock) and says
+ * hello as `name`, which people and metrics will see (NULL: the program's name; letters, digits and "_.:-",
+ * at most 31). `*ret` is then owned by the caller, who ends it with xdpd_close().
+ * Errors: -ENOENT, -ECONNREFUSED (no daemon there), -EACCES (the socket's mode), -EUSERS (too many
+ * connections of this uid), -EPROTONOSUPPORT (no protocol version in common), -EINVAL (name), -ETIMEDOUT.
+ */
+XDPD_API int xdpd_connect(struct xdpd **ret, const char *path, const char *name);
+
+struct xdpd_attach_options {
+	uint32_t size;	   /* sizeof(struct xdpd_attach_options), for later additions */
+	uint32_t flags;	   /* enum xdpd_attach_flags */
+	int32_t timeout_ms; /* for the whole attach; 0: 5 seconds */
+	const char *group; /* shared delivery: the group to join; NULL: a group of one's own name */
+};
+
+/*
+ * Attaches to a queue and maps its UMEM and rings; frames may arrive from here on. Without
+ * XDPD_ATTACH_TRANSMIT the attachment only receives. NULL options: receive only, the defaults.
+ * On failure the connection remains, xdpd_reason() has the sentence, and one may try again:
+ * -ENODEV (no such interface), -ENOENT (no such queue), -EBUSY (taken: the sentence names uid and pid),
+ * -EACCES (not allowed), -ENETDOWN (the link is gone), -EISCONN (attached already), -ETIMEDOUT,
+ * -ECONNRESET (the daemon ended).
+ */
+XDPD_API int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
+			 const struct xdpd_attach_options *options);
+
+/* Detaches, unmaps and frees; no pointer into a frame is valid afterwards. NULL is fine. Returns NULL. */
+XDPD_API struct xdpd *xdpd_close(struct xdpd *x);
+
+/* ---- waiting ---- */
+
+enum xdpd_wait {
+	XDPD_WAIT_RX = 1 << 0,	  /* frames can be received */
+	XDPD_WAIT_EVENT = 1 << 1, /* xdpd_next_event() has something */
+};
+
+/*
+ * Sleeps until frames or an event have arrived, at most `timeout_ms` (-1: for ever, 0: only looks). Returns
+ * a set of enum xdpd_wait, 0 after the timeout, or why it ended: -ECANCELED (revoked: xdpd_reason() says
+ * why), -ECONNRESET (the daemon is gone), -ENETDOWN, -ENXIO (the interface is gone), -EINTR (a signal).
+ */
+XDPD_API int xdpd_wait(struct xdpd *x, int timeout_ms);
+
+/*
+ * An fd for one's own poll or epoll loop: readable when xdpd_wait(x, 0) would not return 0. It belongs to
+ * `x`. After it was readable, call xdpd_wait(x, 0), which also takes in what the daemon said.
+ */
+XDPD_API int xdpd_fd(const struct xdpd *x);
+
+/* Takes the oldest event about the queue or its interface: 1, or 0 if there is none. At most 16 are kept. */
+XDPD_API int xdpd_next_event(struct xdpd *x, struct xdpd_event *ret);
+
+/* The daemon's last refusal or the reason of the end, one sentence; "" if there is none. Valid until the next call. */
+XDPD_API const char *xdpd_reason(const struct xdpd *x);
+
+/* ---- figures ---- */
+
+struct xdpd_stats {
+	uint64_t size;		/* set by the caller: sizeof(struct xdpd_stats) */
+	uint64_t dropped;	/* XDP_STATISTICS, since the attach: no frame in the fill ring, or too long */
+	uint64_t ring_full;	/* RX ring full */
+	uint64_t fill_empty;	/* times that the kernel found the fill ring empty: not a count of frames */
+	uint64_t rx_invalid;
+	uint64_t tx_invalid;
+	uint64_t tx_empty;
+	uint32_t rx_entries, tx_entries, fill_entries, completion_entries; /* in the rings now */
+	uint32_t spare;		/* frames that xdpd_tx_alloc() could hand out now */
+	uint32_t zero;
+};
+
+/* Errors: -EINVAL (size), -ENOTCONN (not attached). */
+XDPD_API int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret);
+
+/* What was granted; 0 before an attach. Sizes in bytes. */
+static inline uint32_t xdpd_frames(const struct xdpd *x)
+{
+	return x->frames;
+}
+
+static inline uint32_t xdpd_frame_size(const struct xdpd *x)
+{
+	return x->frame_size;
+}
+
+static inline bool xdpd_may_transmit(const struct xdpd *x)
+{
+	return x->tx.size != 0;
+}
+
+/* ---- the slow parts of the per-frame path ---- */
+
+/* Wakes a sleeping kernel; 0, or -ENETDOWN, -ENXIO when the link or the interface is gone. */
+XDPD_API int xdpd_wake_rx(struct xdpd *x);
+XDPD_API int xdpd_wake_tx(struct xdpd *x);
+
+/* xdpd_release() when the fill ring has no room for all of them, or lacks some. */
+XDPD_API void xdpd_release_slowly(struct xdpd *x, const struct xdp_desc *frames, uint32_t count);
+
+/* Moves spare frames to a fill ring that lacks some. */
+XDPD_API void xdpd_refill(struct xdpd *x);
+
+/* ---- receiving ---- */
+
+/* Where an address of a descriptor lies in this process. */
+static inline void *xdpd_frame(const struct xdpd *x, uint64_t address)
+{
+	return x->umem + address;
+}
+
+/*
+ * Takes up to `max` received frames: copies their descriptors and returns how many. The frames are the
+ * caller's until released or forwarded, in any order and at any later time. `options` of a descriptor may
+ * have XDP_PKT_CONTD: the packet goes on in the next one.
+ */
+static inline uint32_t xdpd_rx(struct xdpd *x, struct xdp_desc *frames, uint32_t max)
+{
+	uint32_t count = xdpd_ring_available(&x->rx, max);
+
+	if (!count)
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		frames[i] = *xdpd_ring_desc(&x->rx, x->rx.own + i);
+	xdpd_ring_advance(&x->rx, count);
+	return count;
+}
+
+/* Gives received frames back for the kernel to fill. Only `addr` is looked at; any address within a frame names it. */
+static inline void xdpd_release(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
+{
+	if (!count)
+		return;
+	if (__builtin_expect(x->owed || xdpd_ring_room(&x->fill, count) < count, 0)) {
+		xdpd_release_slowly(x, frames, count);
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		*xdpd_ring_address(&x->fill, x->fill.own + i) = frames[i].addr;
+	xdpd_ring_advance(&x->fill, count);
+	if (__builtin_expect(xdpd_ring_needs_wakeup(&x->fill), 0))
+		(void)xdpd_wake_rx(x);
+}
+
+/* ---- transmitting ---- */
+
+/* Takes back the frames that were transmitted; returns how many. xdpd_tx_alloc() does it when it has to. */
+static inline uint32_t xdpd_reap(struct xdpd *x)
+{
+	uint32_t count = xdpd_ring_available(&x->completion, x->completion.size);
+
+	if (!count)
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		x->spare[x->spares + i] =
+			*xdpd_ring_address(&x->completion, x->completion.own + i) & x->frame_mask;
+	x->spares += count;
+	xdpd_ring_advance(&x->completion, count);
+	if (__builtin_expect(x->owed != 0, 0))
+		xdpd_refill(x);
+	return count;
+}
+
+/*
+ * Takes up to `max` empty frames to be filled in and sent; returns how many. `addr` is the frame's start
+ * and `len` its size; write the packet anywhere within and set both to it. They must end in xdpd_tx() or
+ * xdpd_tx_free().
+ */
+static inline uint32_t xdpd_tx_alloc(struct xdpd *x, struct xdp_desc *frames, uint32_t max)
+{
+	if (x->spares < max)
+		(void)xdpd_reap(x);
+
+	uint32_t count = x->spares < max ? x->spares : max;
+
+	for (uint32_t i = 0; i < count; i++) {
+		frames[i].addr = x->spare[--x->spares];
+		frames[i].len = x->frame_size;
+		frames[i].options = 0;
+	}
+	return count;
+}
+
+/* Gives back frames of xdpd_tx_alloc() unsent. */
+static inline void xdpd_tx_free(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		x->spare[x->spares++] = frames[i].addr & x->frame_mask;
+}
+
+/*
+ * Queues frames of xdpd_tx_alloc() for transmission and wakes the kernel if it sleeps; returns how many
+ * were queued, fewer when the TX ring is full. The rest remain the caller's. A packet must lie within its
+ * frame. A link that is gone shows in xdpd_wait().
+ */
+static inline uint32_t xdpd_tx(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
+{
+	uint64_t bytes = 0;
+
+	/* A full completion ring would stop the kernel's transmission. */
+	(void)xdpd_reap(x);
+	count = xdpd_ring_room(&x->tx, count);
+	for (uint32_t i = 0; i < count; i++) {
+		*xdpd_ring_desc(&x->tx, x->tx.own + i) = frames[i];
+		bytes += frames[i].len;
+	}
+	if (count) {
+		xdpd_ring_advance(&x->tx, count);
+		x->transmit_bytes += bytes;
+		__atomic_store_n(&x->account->transmit_bytes, x->transmit_bytes, __ATOMIC_RELAXED);
+	}
+	if (xdpd_may_transmit(x) && xdpd_ring_needs_wakeup(&x->tx))
+		(void)xdpd_wake_tx(x);
+	return count;
+}
+
+/*
+ * Sends received frames back out of the same queue, without a copy; returns how many were queued, the
+ * caller still holds the rest. The packet may have been changed and moved within its frame. For each, a spare
+ * frame takes its place in the fill ring, at the latest when the transmission has completed.
+ */
+static inline uint32_t xdpd_forward(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
+{
+	count = xdpd_tx(x, frames, count);
+	x->owed += count;
+	if (count)
+		xdpd_refill(x);
+	return count;
+}
+
+/* How many queued frames the kernel has not taken yet. Wakes it; 0 means that all were taken. */
+static inline uint32_t xdpd_tx_pending(struct xdpd *x)
+{
+	if (!xdpd_may_transmit(x))
+		return 0;
+	(void)xdpd_reap(x);
+	xdpd_ring_refresh(&x->tx);
+	if (x->tx.own != x->tx.peer) {
+		(void)xdpd_wake_tx(x);
+		xdpd_ring_refresh(&x->tx);
+	}
+	return x->tx.own - x->tx.peer;
+}
+
+/* ---- for a program that already has AF_XDP ring code ---- */
+
+/*
+ * A ring as such programs keep it: the members, order and meaning of libxdp's `struct xsk_ring_prod` and
+ * `struct xsk_ring_cons` [xdp/xsk.h], so that one can be copied into the other.
+ */
+struct xdpd_raw_ring {
+	uint32_t cached_prod;
+	uint32_t cached_cons; /* of a producer: the consumer's index plus size */
+	uint32_t mask;
+	uint32_t size; /* 0: no such ring */
+	uint32_t *producer;
+	uint32_t *consumer;
+	void *ring;
+	uint32_t *flags;
+};
+
+struct xdpd_raw {
+	struct xdpd_raw_ring rx, tx, fill, completion;
+	void *umem;
+	uint64_t umem_size;
+	uint32_t frames, frame_size, headroom;
+	uint32_t filled; /* frames [0, filled) are in the fill ring, the others are free */
+	int fd;		 /* the AF_XDP socket: poll(), sendto(), recvfrom(), getsockopt() */
+};
+
+/*
+ * Fills in `ret` for an attachment that has not been used yet, and gives up the per-frame path to the
+ * caller: from then on only xdpd_wait(), xdpd_fd(), xdpd_next_event(), xdpd_reason() and xdpd_close() may be
+ * called. All pointers and the fd stay `x`'s. Transmitted bytes are then unknown to xdpd's metrics.
+ * Errors: -ENOTCONN (not attached), -EBUSY (used already), -EOPNOTSUPP (not exclusive).
+ */
+XDPD_API int xdpd_raw(struct xdpd *x, struct xdpd_raw *ret);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
