@@ -123,10 +123,104 @@ $(BUILD)/tests/live/%: $(BUILD)/obj/tests/live/%.o $(BUILD)/liblive.a $(BUILD)/l
 		$(BUILD)/libxdpd.a | $(BUILD)/tests/live/
 	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(call libs,cmocka $(DAEMON_LIBS) $(CONFIG_LIBS) $(CTL_LIBS)) -lpthread
 
-.PHONY: tests
-tests: all $(UNIT_TESTS) $(LIVE_TESTS)
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/liblive.a $(BUILD)/libdaemon.a $(BUILD)/libconfig.a \
+		$(BUILD)/libxdpd.a | $(BUILD)/bench/
+	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(call libs,cmocka $(DAEMON_LIBS) $(CONFIG_LIBS)) -lpthread
+
+# Fuzzers bring coverage instrumentation into all that they call, so they are built from the sources at once.
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard config/*.c config/*.h) | $(BUILD)/fuzz/
+	$(CLANG) -std=gnu17 -D_GNU_SOURCE -g -O1 -I. -fsanitize=fuzzer,address,undefined $(filter %.c,$^) -o $@ \
+		$(call libs,$(CONFIG_LIBS))
+
+.PHONY: tests bench-tools fuzzers
+tests: all $(UNIT_TESTS) $(LIVE_TESTS) $(BENCHES)
+bench-tools: $(BENCHES)
+fuzzers: $(FUZZERS)
 
 .SECONDARY:
 
 %/:
-	mkdir -p $@
+	@mkdir -p $@
+
+# ---- install ----
+
+UNIT_DIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+.PHONY: install
+install: all
+	install -D -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/xdpd
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/xdpctl $(EXAMPLES)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 ctl/xdpctl.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include client/xdpd.h client/xdpd_ring.h client/xdpd_protocol.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/libxdpd.a
+	install -D -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/libxdpd.so.0
+	ln -sf libxdpd.so.0 $(DESTDIR)$(PREFIX)/lib/libxdpd.so
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/pkgconfig $(BUILD)/xdpd.pc
+	install -d $(UNIT_DIR)
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/xdpd.service > $(UNIT_DIR)/xdpd.service
+	chmod 644 $(UNIT_DIR)/xdpd.service
+	install -m 644 -t $(UNIT_DIR) systemd/xdpd.socket
+	install -D -m 644 systemd/xdpd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/xdpd.conf
+	install -D -m 644 systemd/xdpd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/xdpd.conf
+	test -e $(DESTDIR)/etc/xdpd/xdpd.yaml || install -D -m 644 config/xdpd.yaml $(DESTDIR)/etc/xdpd/xdpd.yaml
+
+# ---- what people run ----
+
+BUILD_PACKAGES := gcc make clang pkg-config bpftool libbpf-dev libyaml-dev libsystemd-dev libmicrohttpd-dev \
+		  libmnl-dev libjansson-dev libcmocka-dev
+DEMO_PACKAGES  := iproute2 curl util-linux procps
+CHECK_PACKAGES := $(DEMO_PACKAGES) valgrind mmdebstrap systemd-container
+
+# Only what is missing is installed, so that a machine that has all of it needs neither network nor root.
+define install_missing
+@missing=$$(for package in $(1); do dpkg-query -W -f '$${db:Status-Status}\n' $$package 2>/dev/null \
+		| grep -qx installed || echo $$package; done); \
+ if [ -n "$$missing" ]; then \
+	echo "installing:" $$missing; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing \
+		>$(BUILD)/apt.log 2>&1 || { tail -n 20 $(BUILD)/apt.log; exit 1; }; \
+ fi
+endef
+
+.PHONY: deps deps-demo deps-check demo check check-asan check-tsan clean help
+deps: | $(BUILD)/
+	$(call install_missing,$(BUILD_PACKAGES))
+
+deps-demo: | $(BUILD)/
+	$(call install_missing,$(BUILD_PACKAGES) $(DEMO_PACKAGES))
+
+deps-check: | $(BUILD)/
+	$(call install_missing,$(BUILD_PACKAGES) $(CHECK_PACKAGES))
+
+# The prerequisites are made by a second make, whose variables see what has just been installed.
+demo: deps-demo
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BUILD)/bench/traffic
+	@BUILD=$(BUILD) tests/demo
+
+check: deps-check
+	@$(MAKE) --no-print-directory -j$$(nproc) tests
+	@BUILD=$(BUILD) tests/run
+
+# The same tests with AddressSanitizer and UndefinedBehaviorSanitizer, or with ThreadSanitizer.
+check-asan: deps-check
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan SANITIZE=address,undefined tests
+	@BUILD=$(BUILD)/asan SANITIZE=address,undefined tests/run
+
+check-tsan: deps-check
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/tsan SANITIZE=thread tests
+	@BUILD=$(BUILD)/tsan SANITIZE=thread tests/run
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make               build everything under $(BUILD)/'
+	@echo 'sudo make demo     install what is missing, build, and show frames arriving on a veth pair'
+	@echo 'sudo make check    install what is missing, build, and run all tests'
+	@echo 'make install       to $$(DESTDIR)$$(PREFIX), with the systemd units'
+	@echo 'make deps          only install the packages that a build needs'
+	@echo 'make check-asan    all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make check-tsan    all tests with ThreadSanitizer'
+	@echo 'make fuzzers       libFuzzer programs under $(BUILD)/fuzz/'
+	@echo 'make bench         compare with libxdp and DPDK (installs them)'
+	@echo 'make clean         remove $(BUILD)/'

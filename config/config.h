@@ -112,7 +112,7 @@ const struct config_interface *config_find_interface(const struct config *config
 /* The settings that queue `id` of the interface shall have; NULL if it is not wanted. With `all`, any id is. */
 const struct config_queue *config_find_queue(const struct config_interface *interface, uint32_t id);
 
-/* Equal but for who may attach, which can change without touching the socket. */
+/* Equal but for who may attach, which can change without touching the socket (`transmit` can not). */
 bool config_queue_same_socket(const struct config_queue *a, const struct config_queue *b);
 
 bool config_queue_equal(const struct config_queue *a, const struct config_queue *b);

@@ -17,8 +17,8 @@ struct failure {
 	char text[XDPD_REASON_MAX];
 };
 
-/* Returns -code, so that `return fail(why, EBUSY, "...")` is a function's last word. `why` may be NULL. */
-__attribute__((format(printf, 3, 4))) static inline int fail(struct failure *why, int code,
+/* Returns -code, so that `return failure(why, EBUSY, "...")` is a function's last word. `why` may be NULL. */
+__attribute__((format(printf, 3, 4))) static inline int failure(struct failure *why, int code,
 							     const char *format, ...)
 {
 	if (why) {

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the examples have in common: their options, their beginning and their end. */
+#ifndef EXAMPLE_H
+#define EXAMPLE_H
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "xdpd.h"
+
+#define BURST_MAX 64
+#define NSEC	  1000000000ull
+
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_USAGE = 1,
+	EXIT_REFUSED = 2,   /* xdpd said no, or ended the attachment */
+	EXIT_NO_DAEMON = 3, /* nobody listens, or xdpd has gone */
+	EXIT_TOO_FEW = 4,   /* the time was over before the count was reached */
+};
+
+#define COMMON_LETTERS "s:n:c:t:qvh"
+#define COMMON_OPTIONS                                                                             \
+	{"socket", required_argument, NULL, 's'}, {"name", required_argument, NULL, 'n'},          \
+		{"count", required_argument, NULL, 'c'}, {"seconds", required_argument, NULL, 't'}, \
+		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'},            \
+		{"help", no_argument, NULL, 'h'},                                                  \
+	{                                                                                          \
+	}
+#define COMMON_HELP                                                                                \
+	"  -c, --count N        end after N frames\n"                                              \
+	"  -t, --seconds N      end after N seconds\n"                                             \
+	"  -s, --socket PATH    xdpd's socket (default: $XDPD_SOCKET, " XDPD_DEFAULT_SOCKET ")\n"  \
+	"  -n, --name NAME      the name that xdpd shows for this program\n"                       \
+	"  -q, --quiet          no line each second\n"                                             \
+	"  -v, --verbose        say who runs this, with which privileges, and xdpd's events\n"     \
+	"  -h, --help           this text\n"                                                       \
+	"\n"                                                                                       \
+	"Exit status: 0 done (count or time reached, or a signal), 1 usage, 2 refused or ended by xdpd,\n" \
+	"3 no xdpd there, 4 the time was over before the count was reached.\n"
+
+struct example {
+	const char *program;
+	const char *help;
+	const char *socket, *name, *device;
+	uint32_t queue;
+	uint64_t count;	  /* UINT64_MAX: no limit */
+	uint64_t seconds; /* 0: no limit */
+	bool quiet, verbose;
+	struct xdpd *x;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int signal_number)
+{
+	(void)signal_number;
+	stopped = 1;
+}
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NSEC + (uint64_t)now.tv_nsec;
+}
+
+static inline void usage_error(const struct example *example, const char *what, const char *found)
+{
+	fprintf(stderr, "%s: %s, not `%s`; see --help\n", example->program, what, found);
+	exit(EXIT_USAGE);
+}
+
+/* A number of [min, max] in decimal, or the program ends. */
+static inline uint64_t parse_number(const struct example *example, const char *name,
+				    const char *text, uint64_t min, uint64_t max)
+{
+	char *end = NULL;
+	char what[128];
+	uint64_t value;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (text[0] >= '0' && text[0] <= '9' && !errno && !*end && value >= min && value <= max)
+		return value;
+	snprintf(what, sizeof(what), "%s is a number from %llu to %llu", name,
+		 (unsigned long long)min, (unsigned long long)max);
+	usage_error(example, what, text);
+	return 0;
+}
+
+/* An option that all have; what is none of them ends the program. */
+static inline void take_option(struct example *example, int option)
+{
+	switch (option) {
+	case 's':
+		example->socket = optarg;
+		break;
+	case 'n':
+		example->name = optarg;
+		break;
+	case 'c':
+		example->count = parse_number(example, "--count", optarg, 1, UINT64_MAX - 1);
+		break;
+	case 't':
+		example->seconds = parse_number(example, "--seconds", optarg, 1, UINT32_MAX);
+		break;
+	case 'q':
+		example->quiet = true;
+		break;
+	case 'v':
+		example->verbose = true;
+		break;
+	case 'h':
+		printf("usage: %s [options] DEVICE QUEUE\n%s" COMMON_HELP, example->program,
+		       example->help);
+		exit(EXIT_DONE);
+	default:
+		fprintf(stderr, "usage: %s [options] DEVICE QUEUE; see --help\n", example->program);
+		exit(EXIT_USAGE);
+	}
+}
+
+static inline void take_arguments(struct example *example, int argc, char **argv)
+{
+	if (argc - optind != 2)
+		take_option(example, '?');
+	example->device = argv[optind];
+	example->queue = (uint32_t)parse_number(example, "QUEUE", argv[optind + 1], 0, UINT32_MAX);
+}
+
+static inline void print_privileges(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	char line[256];
+
+	fprintf(stderr, "uid %u, pid %d", getuid(), getpid());
+	while (status && fgets(line, sizeof(line), status))
+		if (!strncmp(line, "CapEff:", 7))
+			fprintf(stderr, ", effective capabilities %.*s",
+				(int)strcspn(line + 8, "\n"), line + 8);
+	fputc('\n', stderr);
+	if (status)
+		fclose(status);
+}
+
+static inline int status_of_error(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET ? EXIT_NO_DAEMON :
+									 EXIT_REFUSED;
+}
+
+/* Connects and attaches, or ends the program with the reason. From here on signals set `stopped`. */
+static inline void begin(struct example *example, uint32_t flags)
+{
+	const struct xdpd_attach_options options = {.size = sizeof(options), .flags = flags};
+	struct sigaction action = {.sa_handler = on_signal};
+	int r = xdpd_connect(&example->x, example->socket, example->name);
+
+	if (r < 0) {
+		fprintf(stderr, "%s: can't connect to xdpd: %s\n", example->program, strerror(-r));
+		exit(status_of_error(r));
+	}
+	r = xdpd_attach(example->x, example->device, example->queue, &options);
+	if (r < 0) {
+		const char *reason = xdpd_reason(example->x);
+
+		fprintf(stderr, "%s: can't attach to %s queue %u: %s\n", example->program,
+			example->device, example->queue, *reason ? reason : strerror(-r));
+		xdpd_close(example->x);
+		exit(r == -ECONNRESET ? EXIT_NO_DAEMON : EXIT_REFUSED);
+	}
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (example->verbose) {
+		print_privileges();
+		fprintf(stderr, "attached to %s queue %u: %u frames of %u bytes\n", example->device,
+			example->queue, xdpd_frames(example->x), xdpd_frame_size(example->x));
+	}
+}
+
+/* Waits as xdpd_wait() does; a signal is no error, and events are shown to who wants them. */
+static inline int wait_for_frames(struct example *example, int timeout_ms)
+{
+	struct xdpd_event event;
+	int r = xdpd_wait(example->x, timeout_ms);
+
+	while (xdpd_next_event(example->x, &event))
+		if (example->verbose)
+			fprintf(stderr, "event: %s\n", event.text);
+	return r == -EINTR ? 0 : r;
+}
+
+/* A frame count each second. */
+struct meter {
+	uint64_t next, last_count, last_time;
+};
+
+static inline void meter_start(struct meter *meter)
+{
+	meter->last_time = now_ns();
+	meter->next = meter->last_time + NSEC;
+	meter->last_count = 0;
+}
+
+static inline void meter_show(struct meter *meter, const char *what, uint64_t count, uint64_t now)
+{
+	double seconds = (double)(now - meter->last_time) / (double)NSEC;
+
+	printf("%s %.0f frames/s, %llu in all\n", what,
+	       (double)(count - meter->last_count) / seconds, (unsigned long long)count);
+	meter->last_count = count;
+	meter->last_time = now;
+	meter->next = now + NSEC;
+}
+
+/* Ends the attachment; returns the exit status for how the loop ended (`r` < 0: by an error). */
+static inline int finish(struct example *example, int r, uint64_t count)
+{
+	const char *reason = xdpd_reason(example->x);
+	int status = EXIT_DONE;
+
+	if (r < 0) {
+		fprintf(stderr, "%s: %s queue %u: the attachment has ended: %s\n", example->program,
+			example->device, example->queue, *reason ? reason : strerror(-r));
+		status = status_of_error(r);
+	} else if (example->count != UINT64_MAX && count < example->count && !stopped) {
+		status = EXIT_TOO_FEW;
+	}
+	example->x = xdpd_close(example->x);
+	return status;
+}
+
+/* Zeroes if they can't be had, which the totals then show. */
+static inline struct xdpd_stats read_stats(struct example *example)
+{
+	struct xdpd_stats stats = {.size = sizeof(stats)};
+
+	(void)xdpd_stats(example->x, &stats);
+	return stats;
+}
+
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Sleeping until there is something to do. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "client/client.h"
+
+/*
+ * Frames that wait for what no poll() announces (room in the fill ring, a completion, the device's queue) are
+ * tried again after this many milliseconds, which double up to the limit while nothing changes.
+ */
+#define RETRY_MIN 1
+#define RETRY_MAX 64
+
+/* What xdpd_wait() returns for what is known now. */
+static int look(const struct xdpd_client *client)
+{
+	int ready = 0;
+
+	if (client->connection.ended)
+		return client->connection.ended;
+	if (xdpd_entries_produced_by_peer(&client->x.rx))
+		ready |= XDPD_WAIT_RX;
+	if (client->connection.n_events)
+		ready |= XDPD_WAIT_EVENT;
+	return ready;
+}
+
+/*
+ * Before sleeping: wakes the kernel where it asks for it. Returns 1 if something has to be tried again later,
+ * 0, or -errno (-ENETDOWN, -ENXIO).
+ */
+static int settle(struct xdpd_client *client)
+{
+	struct xdpd *x = &client->x;
+	bool stuck = false;
+	int r;
+
+	/* A program with rings of its own moves their indices, too. */
+	if (client->raw)
+		return 0;
+	if (x->owed)
+		xdpd_refill(x);
+	if (xdpd_ring_needs_wakeup(&x->fill)) {
+		r = xdpd_wake_rx(x);
+		if (r < 0)
+			return r;
+	}
+	if (xdpd_entries_produced_by_us(&x->tx) && xdpd_ring_needs_wakeup(&x->tx)) {
+		r = xdpd_wake_tx(x);
+		if (r < 0)
+			return r;
+		stuck = xdpd_entries_produced_by_us(&x->tx) && xdpd_ring_needs_wakeup(&x->tx);
+	}
+	return stuck || x->owed;
+}
+
+/* The kernel tells in SO_ERROR alone that the interface was removed; no poll() returns for it. */
+static void notice_removal(struct xdpd_client *client)
+{
+	int error = 0;
+	socklen_t length = sizeof(error);
+
+	if (client->exclusive && !client->connection.ended &&
+	    getsockopt(client->wait_fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error) {
+		client->connection.ended = -error;
+		(void)snprintf(client->connection.reason, sizeof(client->connection.reason),
+			       "the interface is gone (%s)", strerrorname_np(error));
+	}
+}
+
+static int shorter(int timeout_ms, int limit)
+{
+	return timeout_ms < 0 || timeout_ms > limit ? limit : timeout_ms;
+}
+
+int xdpd_wait(struct xdpd *x, int timeout_ms)
+{
+	struct xdpd_client *client = xdpd_client_of(x);
+	uint64_t deadline = xdpd_deadline(timeout_ms);
+	int retry = RETRY_MIN;
+	int r = look(client);
+
+	/* With a timeout of 0 the caller wants to know what the daemon said, too. */
+	if (r < 0 || (r > 0 && timeout_ms != 0))
+		return r;
+	for (;;) {
+		struct pollfd fds[] = {
+			{.fd = client->wait_fd, .events = POLLIN},
+			{.fd = client->connection.fd, .events = POLLIN},
+		};
+		int left, n;
+
+		r = settle(client);
+		if (r < 0)
+			return r;
+		left = xdpd_milliseconds_until(deadline);
+		if (r > 0) {
+			n = poll(fds, 2, shorter(left, retry));
+			retry = retry < RETRY_MAX ? retry * 2 : RETRY_MAX;
+		} else {
+			n = poll(fds, 2, left);
+		}
+		if (n < 0)
+			return -errno;
+		if (fds[1].revents)
+			xdpd_connection_listen(&client->connection);
+		if (fds[0].revents & POLLERR || fds[1].revents)
+			notice_removal(client);
+		r = look(client);
+		if (r || xdpd_milliseconds_until(deadline) == 0)
+			return r;
+	}
+}
+
+int xdpd_fd(const struct xdpd *x)
+{
+	return xdpd_client_of(x)->epoll_fd;
+}
+
+int xdpd_next_event(struct xdpd *x, struct xdpd_event *ret)
+{
+	return xdpd_connection_next_event(&xdpd_client_of(x)->connection, ret);
+}

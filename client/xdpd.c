@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Connecting, attaching and closing; the figures. */
+#include "client/xdpd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "client/client.h"
+#include "daemon/cleanup.h"
+
+#define DEFAULT_TIMEOUT_MS 5000
+
+static bool is_name_character(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("_.:-", c));
+}
+
+static int take_name(char ret[XDPD_NAME_MAX], const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length >= XDPD_NAME_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < length; i++)
+		if (!is_name_character(name[i]))
+			return -EINVAL;
+	memcpy(ret, name, length + 1);
+	return 0;
+}
+
+/* What the program is called may be anything; as a name it has to be made fit. */
+static void take_program_name(char ret[XDPD_NAME_MAX])
+{
+	const char *program = program_invocation_short_name;
+	size_t length = strnlen(program, XDPD_NAME_MAX - 1);
+
+	for (size_t i = 0; i < length; i++)
+		ret[i] = is_name_character(program[i]) ? program[i] : '_';
+	ret[length] = '\0';
+	if (length == 0)
+		(void)snprintf(ret, XDPD_NAME_MAX, "unnamed");
+}
+
+static int take_address(struct sockaddr_un *ret, const char *path)
+{
+	if (!path)
+		path = secure_getenv("XDPD_SOCKET");
+	if (!path)
+		path = XDPD_DEFAULT_SOCKET;
+	if (strlen(path) >= sizeof(ret->sun_path))
+		return -ENAMETOOLONG;
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	memcpy(ret->sun_path, path, strlen(path) + 1);
+	return 0;
+}
+
+static int watch(struct xdpd_client *client, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/*
+ * The connection leaves the epoll set by itself when it is closed. Not so an AF_XDP socket, as the daemon has
+ * it open, too.
+ */
+static void unmap(struct xdpd_client *client)
+{
+	(void)epoll_ctl(client->epoll_fd, EPOLL_CTL_DEL, client->wait_fd, NULL);
+	xdpd_grant_unmap(client);
+}
+
+static int open_connection(struct xdpd_client *client, uint64_t deadline)
+{
+	int r = xdpd_connection_open(&client->connection, &client->address, client->name, deadline);
+
+	if (r < 0)
+		return r;
+	r = watch(client, client->connection.fd);
+	if (r < 0)
+		xdpd_connection_close(&client->connection, r);
+	return r;
+}
+
+static void cleanup_client(struct xdpd_client **client)
+{
+	if (*client)
+		xdpd_close(&(*client)->x);
+}
+
+int xdpd_connect(struct xdpd **ret, const char *path, const char *name)
+{
+	__attribute__((cleanup(cleanup_client))) struct xdpd_client *client =
+		calloc(1, sizeof(*client));
+	int r;
+
+	if (!client)
+		return -ENOMEM;
+	client->connection.fd = -1;
+	client->connection.signal_fd = -1;
+	client->epoll_fd = -1;
+	xdpd_grant_none(client);
+	r = take_address(&client->address, path);
+	if (r == 0 && name)
+		r = take_name(client->name, name);
+	else if (r == 0)
+		take_program_name(client->name);
+	if (r < 0)
+		return r;
+	client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (client->epoll_fd < 0)
+		return -errno;
+	client->connection.signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (client->connection.signal_fd < 0)
+		return -errno;
+	r = watch(client, client->connection.signal_fd);
+	if (r == 0)
+		r = open_connection(client, xdpd_deadline(DEFAULT_TIMEOUT_MS));
+	if (r < 0)
+		return r;
+	*ret = &TAKE_PTR(client)->x;
+	return 0;
+}
+
+static int take_request(struct xdpd_attach_request *ret, const char *device, uint32_t queue,
+			const struct xdpd_attach_options *options)
+{
+	size_t length = strlen(device);
+
+	*ret = (struct xdpd_attach_request){.queue = queue};
+	if (length == 0 || length >= sizeof(ret->device))
+		return -ENODEV;
+	memcpy(ret->device, device, length + 1);
+	if (!options)
+		return 0;
+	if (options->size < sizeof(*options))
+		return -EINVAL;
+	ret->flags = options->flags;
+	return options->group ? take_name(ret->group, options->group) : 0;
+}
+
+/* From ATTACH to STARTED. On failure nothing is mapped. */
+static int attach(struct xdpd_client *client, struct xdpd_attach_request *request,
+		  uint64_t deadline)
+{
+	struct xdpd_connection *connection = &client->connection;
+	struct xdpd_header ready;
+	cleanup_received struct xdpd_received received;
+	int r;
+
+	received.n_fds = 0;
+	r = xdpd_connection_ask(connection, XDPD_ATTACH, request, sizeof(*request), XDPD_GRANT,
+				sizeof(received.grant), &received, deadline);
+	if (r < 0)
+		return r;
+	r = xdpd_grant_map(client, &received);
+	if (r == 0)
+		r = watch(client, client->wait_fd);
+	if (r < 0) {
+		/* The daemon believes us attached: only the end of the connection ends that. */
+		xdpd_connection_close(connection, r);
+		(void)snprintf(connection->reason, sizeof(connection->reason),
+			       "what xdpd granted can't be mapped (%s)", strerrorname_np(-r));
+		unmap(client);
+		return r;
+	}
+	xdpd_received_close_fds(&received);
+	r = xdpd_connection_ask(connection, XDPD_READY, &ready, sizeof(ready), XDPD_STARTED,
+				sizeof(received.header), &received, deadline);
+	if (r == 0)
+		r = xdpd_client_statistics(client, &client->before);
+	if (r < 0)
+		unmap(client);
+	return r;
+}
+
+int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
+		const struct xdpd_attach_options *options)
+{
+	struct xdpd_client *client = xdpd_client_of(x);
+	struct xdpd_attach_request request;
+	uint64_t deadline;
+	int r;
+
+	if (client->wait_fd >= 0)
+		return -EISCONN;
+	r = take_request(&request, device, queue, options);
+	if (r < 0)
+		return r;
+	deadline = xdpd_deadline(options && options->timeout_ms ? options->timeout_ms
+								: DEFAULT_TIMEOUT_MS);
+	/* A daemon that was restarted, or an attempt that was given up: begin anew. */
+	xdpd_connection_listen(&client->connection);
+	if (client->connection.ended) {
+		xdpd_connection_close(&client->connection, client->connection.ended);
+		r = open_connection(client, deadline);
+	}
+	if (r == 0)
+		r = attach(client, &request, deadline);
+	/* An answer that comes too late would lease a queue to nobody. */
+	if (client->connection.ended)
+		xdpd_connection_close(&client->connection, client->connection.ended);
+	return r;
+}
+
+struct xdpd *xdpd_close(struct xdpd *x)
+{
+	struct xdpd_client *client = xdpd_client_of(x);
+
+	if (!x)
+		return NULL;
+	xdpd_connection_close(&client->connection, -ENOTCONN);
+	unmap(client);
+	close_fd(client->connection.signal_fd);
+	close_fd(client->epoll_fd);
+	free(client);
+	return NULL;
+}
+
+const char *xdpd_reason(const struct xdpd *x)
+{
+	return xdpd_client_of(x)->connection.reason;
+}
+
+int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret)
+{
+	const struct xdpd_client *client = xdpd_client_of(x);
+	const struct xdp_statistics *before = &client->before;
+	struct xdp_statistics now;
+	int r;
+
+	if (ret->size < sizeof(*ret))
+		return -EINVAL;
+	if (client->wait_fd < 0)
+		return -ENOTCONN;
+	r = xdpd_client_statistics(client, &now);
+	if (r < 0)
+		return r;
+	*ret = (struct xdpd_stats){
+		.size = ret->size,
+		.dropped = now.rx_dropped - before->rx_dropped,
+		.ring_full = now.rx_ring_full - before->rx_ring_full,
+		.fill_empty = now.rx_fill_ring_empty_descs - before->rx_fill_ring_empty_descs,
+		.rx_invalid = now.rx_invalid_descs - before->rx_invalid_descs,
+		.tx_invalid = now.tx_invalid_descs - before->tx_invalid_descs,
+		.tx_empty = now.tx_ring_empty_descs - before->tx_ring_empty_descs,
+		.rx_entries = xdpd_entries_produced_by_peer(&x->rx),
+		.tx_entries = xdpd_entries_produced_by_us(&x->tx),
+		.fill_entries = xdpd_entries_produced_by_us(&x->fill),
+		.completion_entries = xdpd_entries_produced_by_peer(&x->completion),
+		.spare = x->spares,
+	};
+	return 0;
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/attachment.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "daemon/cleanup.h"
+#include "daemon/daemon.h"
+#include "daemon/interface.h"
+#include "daemon/peer.h"
+#include "daemon/queue.h"
+#include "daemon/redirect.h"
+
+#define USEC_PER_SEC 1000000ull
+
+#define HANDSHAKE_LIMIT (10 * USEC_PER_SEC) /* from GRANT to READY */
+#define BIND_LIMIT	(2 * USEC_PER_SEC)  /* for the kernel to release the socket before */
+#define BIND_RETRY	(5 * 1000)
+
+/* The rings' indices are u32: at 200 M frames/s they wrap after 21 s. */
+#define SAMPLE_INTERVAL (20 * USEC_PER_SEC)
+
+const char *const detach_reason_names[DETACH_REASON_COUNT] = {
+#define X(constant, name, text) [constant] = name,
+	DETACH_REASONS(X)
+#undef X
+};
+
+static const char *const detach_reason_texts[DETACH_REASON_COUNT] = {
+#define X(constant, name, text) [constant] = text,
+	DETACH_REASONS(X)
+#undef X
+};
+
+static sd_event *event_of(const struct attachment *attachment)
+{
+	return attachment->queue->interface->daemon->event;
+}
+
+/* One timer at a time, as each step of an attachment's life replaces the one before. */
+static int set_timer(struct attachment *attachment, uint64_t delay, sd_event_time_handler_t handler)
+{
+	attachment->timer = sd_event_source_disable_unref(attachment->timer);
+	return sd_event_add_time_relative(event_of(attachment), &attachment->timer, CLOCK_MONOTONIC, delay,
+					  delay / 20, handler, attachment);
+}
+
+static int on_handshake_limit(sd_event_source *source, uint64_t now, void *context)
+{
+	struct attachment *attachment = context;
+	char why[XDPD_REASON_MAX];
+
+	(void)source;
+	(void)now;
+	(void)snprintf(why, sizeof(why), "%s queue %u: no READY within 10 seconds of the grant",
+		       attachment->queue->interface->name, attachment->queue->id);
+	attachment_revoke(attachment, DETACH_TIMEOUT, ETIMEDOUT, why);
+	return 0;
+}
+
+static void place_ring(struct xdpd_ring_place *ret, const struct xsk_ring_map *map)
+{
+	if (!map->address)
+		return;
+	*ret = (struct xdpd_ring_place){
+		.region = {.fd = 1, .offset = map->page_offset, .length = map->length},
+		.size = map->size,
+		.producer = map->offset.producer,
+		.consumer = map->offset.consumer,
+		.flags = map->offset.flags,
+		.entries = map->offset.desc,
+	};
+}
+
+static void describe_grant(struct xdpd_grant *ret, const struct queue *queue, bool transmit)
+{
+	const struct umem *umem = &queue->umem;
+	const struct xsk *xsk = &queue->xsk;
+
+	ret->flags = XDPD_GRANT_EXCLUSIVE | (xsk->bound == XDPD_BIND_ZERO_COPY ? XDPD_GRANT_ZERO_COPY : 0);
+	ret->n_fds = 2;
+	ret->wait_fd = 1;
+	ret->frames = umem->frames;
+	ret->frame_size = umem->frame_size;
+	ret->headroom = umem->headroom;
+	ret->filled = queue->filled;
+	ret->umem = (struct xdpd_region){.fd = 0, .offset = 0, .length = umem->size};
+	ret->account = (struct xdpd_region){.fd = 0, .offset = umem->size, .length = umem->account_length};
+	place_ring(&ret->rx, &xsk->rings[XSK_RX]);
+	place_ring(&ret->fill, &xsk->rings[XSK_FILL]);
+	place_ring(&ret->completion, &xsk->rings[XSK_COMPLETION]);
+	if (transmit)
+		place_ring(&ret->tx, &xsk->rings[XSK_TX]);
+}
+
+int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer, const char *name,
+		     bool transmit, struct attachment_owner owner, struct xdpd_grant *grant, int fds[2],
+		     struct failure *why)
+{
+	const char *device = queue->interface->name;
+	struct attachment *attachment;
+
+	if (transmit && !queue->settings->attach.transmit)
+		return failure(why, EACCES, "%s queue %u: transmitting is not allowed here (EACCES); attach to "
+					 "receive only, or set `attach: { transmit: true }`", device, queue->id);
+	attachment = calloc(1, sizeof(*attachment));
+	if (!attachment)
+		return failure(why, ENOMEM, "%s queue %u: no memory for an attachment", device, queue->id);
+	*attachment = (struct attachment){
+		.queue = queue,
+		.owner = owner,
+		.uid = peer->uid,
+		.pid = peer->pid,
+		.transmit = transmit,
+		.attached = (uint64_t)time(NULL),
+		.transmit_packets_before = queue->totals->transmit_packets,
+		.transmit_bytes_before = queue->totals->transmit_bytes,
+		.receive_bytes_before = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].bytes,
+	};
+	(void)snprintf(attachment->name, sizeof(attachment->name), "%s", name);
+	if (set_timer(attachment, HANDSHAKE_LIMIT, on_handshake_limit) < 0) {
+		free(attachment);
+		return failure(why, ENOMEM, "%s queue %u: no memory for a timer", device, queue->id);
+	}
+	describe_grant(grant, queue, transmit);
+	fds[0] = queue->umem.fd;
+	fds[1] = queue->xsk.fd;
+	queue->attachment = attachment;
+	queue->state = XDPD_QUEUE_ATTACHED;
+	*ret = attachment;
+	return 0;
+}
+
+static int on_sample(sd_event_source *source, uint64_t now, void *context)
+{
+	struct attachment *attachment = context;
+
+	(void)now;
+	queue_sample(attachment->queue);
+	(void)sd_event_source_set_time_relative(source, SAMPLE_INTERVAL);
+	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int on_bind_retry(sd_event_source *source, uint64_t now, void *context)
+{
+	(void)source;
+	(void)now;
+	attachment_start(context);
+	return 0;
+}
+
+/* -EINPROGRESS: the kernel has not released the queue yet, and it will be tried again. */
+static int bind_if_unbound(struct attachment *attachment, struct failure *why)
+{
+	uint64_t now;
+	int r;
+
+	if (attachment->queue->xsk.bound != XDPD_BIND_NONE)
+		return 0;
+	r = queue_bind_late(attachment->queue, why);
+	if (r != -EBUSY)
+		return r;
+	(void)sd_event_now(event_of(attachment), CLOCK_MONOTONIC, &now);
+	if (!attachment->give_up)
+		attachment->give_up = now + BIND_LIMIT;
+	if (now >= attachment->give_up || set_timer(attachment, BIND_RETRY, on_bind_retry) < 0)
+		return r;
+	return -EINPROGRESS;
+}
+
+static int let_frames_flow(struct attachment *attachment, struct failure *why)
+{
+	struct queue *queue = attachment->queue;
+	struct redirect *redirect = queue->interface->redirect;
+	int r;
+
+	queue_start_counting(queue);
+	attachment->running = true;
+	r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd) : -ENETDOWN;
+	if (r < 0)
+		return failure(why, -r, "%s queue %u: can't redirect to the socket (%s)", queue->interface->name,
+			    queue->id, strerrorname_np(-r));
+	if (set_timer(attachment, SAMPLE_INTERVAL, on_sample) < 0)
+		return failure(why, ENOMEM, "%s queue %u: no memory for a timer", queue->interface->name, queue->id);
+	return 0;
+}
+
+void attachment_start(struct attachment *attachment)
+{
+	struct attachment_owner owner = attachment->owner;
+	struct queue *queue = attachment->queue;
+	struct failure why;
+	int r = bind_if_unbound(attachment, &why);
+
+	if (r == -EINPROGRESS)
+		return;
+	if (r == 0)
+		r = let_frames_flow(attachment, &why);
+	if (r < 0) {
+		attachment_end(attachment, r == -EPROTO ? DETACH_VIOLATION : DETACH_FAILED);
+		owner.started(owner.context, &why);
+		return;
+	}
+	daemon_tell(queue->interface->daemon, XDPD_EVENT_ATTACHED, queue->interface->name, queue->id,
+		    "consumer `%s` attached (uid %u, pid %d, %s)", attachment->name, attachment->uid,
+		    attachment->pid, attachment->transmit ? "receives and transmits" : "receives");
+	owner.started(owner.context, NULL);
+}
+
+void attachment_end(struct attachment *attachment, enum detach_reason reason)
+{
+	struct queue *queue = attachment->queue;
+	struct daemon *daemon = queue->interface->daemon;
+	bool was_running = attachment->running;
+
+	if (queue->interface->redirect)
+		redirect_clear(queue->interface->redirect, queue->id);
+	queue_sample(queue);
+	attachment->timer = sd_event_source_disable_unref(attachment->timer);
+	queue->attachment = NULL;
+	daemon->disconnects[reason]++;
+	if (was_running)
+		daemon_tell(daemon, XDPD_EVENT_DETACHED, queue->interface->name, queue->id,
+			    "consumer `%s` detached: %s (uid %u, pid %d)", attachment->name,
+			    detach_reason_texts[reason], attachment->uid, attachment->pid);
+	queue_recycle(queue, attachment->name, attachment->uid, attachment->pid);
+	free(attachment);
+}
+
+void attachment_revoke(struct attachment *attachment, enum detach_reason reason, int code, const char *why)
+{
+	struct attachment_owner owner = attachment->owner;
+
+	attachment_end(attachment, reason);
+	owner.revoked(owner.context, code, why);
+}
+
+void attachment_describe(struct attachment *attachment, struct xdpd_consumer_record *ret)
+{
+	struct queue *queue = attachment->queue;
+	const struct totals *totals = queue->totals;
+	struct xdp_statistics statistics = {};
+
+	queue_sample(queue);
+	(void)xsk_statistics(&queue->xsk, &statistics);
+	*ret = (struct xdpd_consumer_record){
+		.queue = queue->id,
+		.uid = attachment->uid,
+		.pid = (uint32_t)attachment->pid,
+		.transmit = attachment->transmit,
+		.attached = attachment->attached,
+		.receive_packets = attachment->running ? queue->socket_packets : 0,
+		.receive_bytes = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].bytes -
+				 attachment->receive_bytes_before,
+		.transmit_packets = totals->transmit_packets - attachment->transmit_packets_before,
+		.transmit_bytes = totals->transmit_bytes - attachment->transmit_bytes_before,
+		.dropped = statistics.rx_dropped + statistics.rx_ring_full,
+	};
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", attachment->name);
+	(void)snprintf(ret->device, sizeof(ret->device), "%s", queue->interface->name);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A consumer's grant of a queue, from the moment that it is handed the fds until its end. Its connection is
+ * the lease: the session that owns it ends it.
+ */
+#ifndef DAEMON_ATTACHMENT_H
+#define DAEMON_ATTACHMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <systemd/sd-event.h>
+
+#include "client/xdpd_protocol.h"
+#include "daemon/failure.h"
+#include "daemon/status.h"
+
+struct attachment;
+struct peer;
+struct queue;
+
+/* How the attachment speaks to the session that holds it. */
+struct attachment_owner {
+	void *context;
+	/* attachment_start() is through: frames flow (`why` NULL), or the attachment has ended. */
+	void (*started)(void *context, const struct failure *why);
+	/* It was ended by the daemon; the attachment is gone when this returns. */
+	void (*revoked)(void *context, int code, const char *why);
+};
+
+struct attachment {
+	struct queue *queue;
+	struct attachment_owner owner;
+	char name[XDPD_NAME_MAX];
+	uid_t uid;
+	pid_t pid;
+	bool transmit;
+	bool running; /* frames flow */
+	uint64_t attached; /* seconds since the epoch */
+	uint64_t receive_bytes_before, transmit_packets_before, transmit_bytes_before;
+	sd_event_source *timer; /* while it starts: its time limit or next try; then: the sampling */
+	uint64_t give_up;	/* CLOCK_MONOTONIC, microseconds */
+};
+
+/*
+ * Grants the queue to a peer and fills in the message and its fds, which stay the daemon's. The queue is READY.
+ * Returns 0 or -errno with a sentence: -EACCES, -ENOMEM, -EOPNOTSUPP.
+ */
+int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer, const char *name,
+		     bool transmit, struct attachment_owner owner, struct xdpd_grant *grant, int fds[2],
+		     struct failure *why);
+
+/* The consumer has mapped the rings: binds if need be and lets frames flow. The owner hears of the outcome. */
+void attachment_start(struct attachment *attachment);
+
+/* Ends it: slot cleared, fds closed, the queue made ready for the next. Does not call the owner. */
+void attachment_end(struct attachment *attachment, enum detach_reason reason);
+
+/* The same, and the owner is told why. */
+void attachment_revoke(struct attachment *attachment, enum detach_reason reason, int code, const char *why);
+
+void attachment_describe(struct attachment *attachment, struct xdpd_consumer_record *ret);
+
+#endif

@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/daemon.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "daemon/cleanup.h"
+#include "daemon/log.h"
+#include "daemon/plan.h"
+#include "daemon/server.h"
+
+struct interface *daemon_find_interface(const struct daemon *daemon, const char *name)
+{
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		if (!strcmp(daemon->interfaces[i]->name, name))
+			return daemon->interfaces[i];
+	return NULL;
+}
+
+/* ---- telling ---- */
+
+static int priority_of(enum xdpd_event_kind kind, const char *text)
+{
+	switch (kind) {
+	case XDPD_EVENT_QUEUE_STATE:
+		if (!strncmp(text, "failed", 6) || !strncmp(text, "busy", 4))
+			return LOG_WARNING;
+		return LOG_DEBUG;
+	case XDPD_EVENT_RELOAD_FAILED:
+		return LOG_ERR;
+	case XDPD_EVENT_INTERFACE_GONE:
+	case XDPD_EVENT_LINK_DOWN:
+		return LOG_NOTICE;
+	default:
+		return LOG_INFO;
+	}
+}
+
+void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind, const char *device, uint32_t queue,
+		 const char *format, ...)
+{
+	struct timespec now;
+	struct xdpd_event event = {.kind = kind, .queue = queue};
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(event.text, sizeof(event.text), format, args);
+	va_end(args);
+	clock_gettime(CLOCK_REALTIME, &now);
+	event.time = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+	if (device)
+		(void)snprintf(event.device, sizeof(event.device), "%s", device);
+	log_write(priority_of(kind, event.text), (struct log_context){.device = device, .queue = queue}, "%s",
+		  event.text);
+	if (daemon->server)
+		server_broadcast(daemon->server, &event);
+}
+
+/* ---- from wanted to actual ---- */
+
+/* What the plan looks at: interfaces that are kept, then those that are wanted and not kept yet. */
+struct view {
+	struct plan_interface *interfaces;
+	size_t n_interfaces;
+	struct plan_queue *queues; /* of all interfaces, one behind the other */
+};
+
+static void view_clear(struct view *view)
+{
+	free(view->interfaces);
+	free(view->queues);
+}
+
+static void view_kept(struct view *view, const struct interface *interface, struct plan_queue *queues)
+{
+	for (size_t i = 0; i < interface->n_queues; i++)
+		queues[i] = (struct plan_queue){.id = interface->queues[i]->id,
+						.waiting = interface->queues[i]->state == XDPD_QUEUE_WAITING,
+						.again = queue_may_succeed_now(interface->queues[i]),
+						.settings = interface->queues[i]->settings};
+	view->interfaces[view->n_interfaces++] = (struct plan_interface){
+		.name = interface->name,
+		.config = interface->config,
+		.ifindex = interface->link.ifindex,
+		.channels = interface->details.channels,
+		.program_ifindex = interface->redirect		      ? interface->redirect->ifindex
+				   : interface_is_hopeless(interface) ? interface->link.ifindex
+								      : 0,
+		.queues = queues,
+		.n_queues = interface->n_queues,
+	};
+}
+
+static void view_wanted(struct view *view, struct daemon *daemon, const struct config_interface *config)
+{
+	struct nic_link link = {};
+	struct nic_details details = {};
+
+	if (nic_find(daemon->nic, config->name, &link) == 0 && link.ifindex)
+		nic_inspect(daemon->nic, &link, &details);
+	view->interfaces[view->n_interfaces++] = (struct plan_interface){
+		.name = config->name,
+		.ifindex = link.ifindex,
+		.channels = details.channels,
+	};
+}
+
+static int view_take(struct view *ret, struct daemon *daemon)
+{
+	struct view view = {};
+	size_t n_queues = 0, queue = 0;
+
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		n_queues += daemon->interfaces[i]->n_queues;
+	view.interfaces = calloc(daemon->n_interfaces + daemon->config->n_interfaces + 1, sizeof(*view.interfaces));
+	view.queues = calloc(n_queues + 1, sizeof(*view.queues));
+	if (!view.interfaces || !view.queues) {
+		view_clear(&view);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < daemon->n_interfaces; i++) {
+		view_kept(&view, daemon->interfaces[i], view.queues + queue);
+		queue += daemon->interfaces[i]->n_queues;
+	}
+	for (size_t i = 0; i < daemon->config->n_interfaces; i++)
+		if (!daemon_find_interface(daemon, daemon->config->interfaces[i].name))
+			view_wanted(&view, daemon, &daemon->config->interfaces[i]);
+	*ret = view;
+	return 0;
+}
+
+static void keep_interface(struct daemon *daemon, const struct config_interface *config)
+{
+	struct interface **grown = reallocarray(daemon->interfaces, daemon->n_interfaces + 1, sizeof(*grown));
+	struct interface *interface;
+
+	if (!grown)
+		return;
+	daemon->interfaces = grown;
+	interface = interface_new(daemon, config);
+	if (!interface)
+		return;
+	grown[daemon->n_interfaces++] = interface;
+	interface_refresh(interface);
+}
+
+static void forget_interface(struct daemon *daemon, struct interface *interface)
+{
+	size_t at = 0;
+
+	while (daemon->interfaces[at] != interface)
+		at++;
+	interface_free(interface, DETACH_REMOVED);
+	daemon->n_interfaces--;
+	memmove(daemon->interfaces + at, daemon->interfaces + at + 1,
+		(daemon->n_interfaces - at) * sizeof(*daemon->interfaces));
+}
+
+static void close_one(struct interface *interface, struct queue *queue)
+{
+	if (!interface->link.ifindex)
+		queue_close(queue, DETACH_INTERFACE_GONE, "the interface is gone");
+	else if (queue->id >= interface->details.channels)
+		queue_close(queue, DETACH_INTERFACE_GONE, "the interface has fewer receive queues now");
+	else
+		queue_close(queue, DETACH_REMOVED, "the queue's or interface's settings changed");
+}
+
+static void act_on_queue(struct interface *interface, const struct plan_action *action)
+{
+	struct queue *queue = interface_find_queue(interface, action->queue);
+
+	switch (action->kind) {
+	case PLAN_REMOVE_QUEUE:
+		interface_remove_queue(interface, action->queue, DETACH_REMOVED);
+		break;
+	case PLAN_ADD_QUEUE:
+		if (interface_add_queue(interface, action->queue, action->settings) < 0)
+			log_error("%s queue %u: no memory", interface->name, action->queue);
+		break;
+	case PLAN_CLOSE_QUEUE:
+		if (queue)
+			close_one(interface, queue);
+		break;
+	case PLAN_OPEN_QUEUE:
+		if (!queue)
+			break;
+		queue->settings = action->settings;
+		queue_open(queue);
+		break;
+	default:
+		break;
+	}
+}
+
+static void act(struct daemon *daemon, const struct plan_action *action)
+{
+	struct interface *interface = daemon_find_interface(daemon, action->device);
+
+	if (action->kind == PLAN_ADD_INTERFACE) {
+		keep_interface(daemon, action->interface);
+		return;
+	}
+	if (!interface)
+		return;
+	switch (action->kind) {
+	case PLAN_DETACH_PROGRAM:
+		interface_detach_program(interface);
+		break;
+	case PLAN_REMOVE_INTERFACE:
+		forget_interface(daemon, interface);
+		break;
+	case PLAN_ATTACH_PROGRAM:
+		interface->config = action->interface;
+		(void)interface_attach_program(interface);
+		break;
+	default:
+		act_on_queue(interface, action);
+	}
+}
+
+/* Whoever stays is kept with the settings of the running config from here on, and the old one can go. */
+static void adopt_settings(struct daemon *daemon)
+{
+	for (size_t i = 0; i < daemon->n_interfaces; i++) {
+		struct interface *interface = daemon->interfaces[i];
+
+		interface->config = config_find_interface(daemon->config, interface->name);
+		for (size_t j = 0; j < interface->n_queues; j++) {
+			struct queue *queue = interface->queues[j];
+
+			queue->settings = config_find_queue(interface->config, queue->id);
+			interface_explain_waiting(interface, queue);
+		}
+	}
+}
+
+void daemon_reconcile(struct daemon *daemon)
+{
+	struct view view;
+	struct plan plan;
+	int r;
+
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		interface_refresh(daemon->interfaces[i]);
+	r = view_take(&view, daemon);
+	if (r == 0) {
+		r = plan_diff(&plan, daemon->config, view.interfaces, view.n_interfaces);
+		if (r == 0) {
+			for (size_t i = 0; i < plan.n_actions; i++)
+				act(daemon, &plan.actions[i]);
+			adopt_settings(daemon);
+			plan_clear(&plan);
+		}
+		view_clear(&view);
+	}
+	if (r < 0)
+		log_error("no memory to compare what is wanted with what there is");
+}
+
+/* ---- the config changes ---- */
+
+static void report_line(struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void report_line(struct report *report, const char *format, ...)
+{
+	char *line = NULL, *grown;
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vasprintf(&line, format, args);
+	va_end(args);
+	if (length < 0)
+		return;
+	grown = realloc(report->text, report->length + (size_t)length + 2);
+	if (grown) {
+		report->text = grown;
+		memcpy(grown + report->length, line, (size_t)length);
+		report->length += (size_t)length;
+		grown[report->length++] = '\n';
+		grown[report->length] = '\0';
+	}
+	free(line);
+}
+
+static void report_errors(struct report *report, const struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->n_lines; i++)
+		report_line(report, "%s", errors->lines[i]);
+}
+
+static void report_gone(struct report *report, const struct config_interface *before,
+			const struct config_interface *after)
+{
+	if (!after)
+		report_line(report, "%s: removed", before->name);
+	for (size_t i = 0; after && i < before->n_queues; i++)
+		if (!config_find_queue(after, before->queues[i].id))
+			report_line(report, "%s queue %u: removed", before->name, before->queues[i].id);
+	if (after && before->all && !after->all)
+		report_line(report, "%s: not all queues any more", before->name);
+}
+
+static void report_come(struct report *report, const struct config_interface *before,
+			const struct config_interface *after)
+{
+	if (!before)
+		report_line(report, "%s: added, with %zu queues%s", after->name, after->n_queues,
+			    after->all ? " and all that there are" : "");
+	else if (before->mode != after->mode)
+		report_line(report, "%s: XDP mode changed", after->name);
+	for (size_t i = 0; before && i < after->n_queues; i++) {
+		const struct config_queue *old = config_find_queue(before, after->queues[i].id);
+
+		if (!old)
+			report_line(report, "%s queue %u: added", after->name, after->queues[i].id);
+		else if (!config_queue_same_socket(old, &after->queues[i]))
+			report_line(report, "%s queue %u: settings changed", after->name, after->queues[i].id);
+		else if (!config_queue_equal(old, &after->queues[i]))
+			report_line(report, "%s queue %u: access changed", after->name, after->queues[i].id);
+	}
+	if (before && after->all && !before->all)
+		report_line(report, "%s: all queues now", after->name);
+}
+
+static void report_difference(struct report *report, const struct config *before, const struct config *after)
+{
+	for (size_t i = 0; i < before->n_interfaces; i++)
+		report_gone(report, &before->interfaces[i],
+			    config_find_interface(after, before->interfaces[i].name));
+	for (size_t i = 0; i < after->n_interfaces; i++)
+		report_come(report, config_find_interface(before, after->interfaces[i].name),
+			    &after->interfaces[i]);
+	if (strcmp(before->socket_path, after->socket_path) || before->socket_mode != after->socket_mode ||
+	    strcmp(before->metrics.text, after->metrics.text))
+		report_line(report, "the addresses of socket and metrics changed: that takes a restart");
+	if (!report->length)
+		report_line(report, "nothing changed");
+}
+
+int daemon_reload(struct daemon *daemon, struct report *report)
+{
+	struct config_errors errors = {};
+	struct config *config, *before = daemon->config, *file = daemon->file;
+	int r = config_load(daemon->config_path, &config, &errors);
+
+	daemon->last_reload_ok = r == 0;
+	if (r < 0) {
+		report_errors(report, &errors);
+		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, NULL, UINT32_MAX,
+			    "reload failed, nothing changed: %s",
+			    errors.n_lines ? errors.lines[0] : strerror(-r));
+		config_errors_clear(&errors);
+		return r;
+	}
+	report_difference(report, before, config);
+	daemon->last_reload = (uint64_t)time(NULL);
+	daemon->config = daemon->file = config;
+	/* Whoever reloads expects that what failed is tried again. */
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		daemon->interfaces[i]->generation++;
+	daemon_reconcile(daemon);
+	/* Nothing points at the old settings any more. */
+	config_free(before);
+	if (file != before)
+		config_free(file);
+	daemon_tell(daemon, XDPD_EVENT_RELOADED, NULL, UINT32_MAX, "reloaded %s", daemon->config_path);
+	return 0;
+}
+
+/* The fragment's lines are about the request, so the first is the sentence; the others are few and follow. */
+static int fail_errors(struct failure *why, int code, struct config_errors *errors)
+{
+	failure(why, code, "%s", errors->n_lines ? errors->lines[0] : strerror(code));
+	for (size_t i = 1; i < errors->n_lines; i++) {
+		size_t length = strlen(why->text);
+
+		(void)snprintf(why->text + length, sizeof(why->text) - length, "\n%s", errors->lines[i]);
+	}
+	config_errors_clear(errors);
+	return -code;
+}
+
+/* Runs the text that an edit of the running config made; takes it over. */
+static int run_text(struct daemon *daemon, char *text, struct failure *why)
+{
+	cleanup_free char *owned = text;
+	struct config_errors errors = {};
+	struct config *config, *before = daemon->config;
+	int r = config_parse(daemon->config_path, owned, strlen(owned), &config, &errors);
+
+	if (r < 0)
+		return fail_errors(why, -r, &errors);
+	daemon->config = config;
+	daemon_reconcile(daemon);
+	if (before != daemon->file)
+		config_free(before);
+	return 0;
+}
+
+int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why)
+{
+	struct config_errors errors = {};
+	char *text;
+	int r = config_text_add_queue(daemon->config_path, daemon->config->source, device, fragment, &text,
+				      &errors);
+
+	return r < 0 ? fail_errors(why, -r, &errors) : run_text(daemon, text, why);
+}
+
+int daemon_remove_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why)
+{
+	const struct interface *interface = daemon_find_interface(daemon, device);
+	struct config_errors errors = {};
+	char *text;
+	int r = config_text_remove_queue(daemon->config_path, daemon->config->source, device, fragment,
+					 interface ? interface->details.channels : 0, &text, &errors);
+
+	return r < 0 ? fail_errors(why, -r, &errors) : run_text(daemon, text, why);
+}
+
+static const struct config_queue *find_settings(const struct config *config, const char *device, uint32_t queue)
+{
+	const struct config_interface *interface = config_find_interface(config, device);
+
+	return interface ? config_find_queue(interface, queue) : NULL;
+}
+
+bool daemon_is_runtime(const struct daemon *daemon, const char *device, uint32_t queue)
+{
+	const struct config_queue *running, *file;
+
+	if (daemon->file == daemon->config)
+		return false;
+	running = find_settings(daemon->config, device, queue);
+	file = find_settings(daemon->file, device, queue);
+	return !running || !file || !config_queue_equal(running, file);
+}
+
+/* ---- life ---- */
+
+static int on_link_change(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct daemon *daemon = context;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (nic_drain(daemon->nic))
+		daemon_reconcile(daemon);
+	return 0;
+}
+
+int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path, struct config *config,
+		struct failure *why)
+{
+	int r;
+
+	*daemon = (struct daemon){
+		.event = sd_event_ref(event),
+		.config_path = config_path,
+		.config = config,
+		.file = config,
+		.started = (uint64_t)time(NULL),
+		.last_reload = (uint64_t)time(NULL),
+		.last_reload_ok = true,
+	};
+	r = nic_open(&daemon->nic);
+	if (r < 0)
+		return failure(why, -r, "can't open netlink sockets (%s)", strerrorname_np(-r));
+	r = sd_event_add_io(event, &daemon->nic_source, nic_fd(daemon->nic), EPOLLIN, on_link_change, daemon);
+	if (r < 0)
+		return failure(why, -r, "can't watch for changes of interfaces (%s)", strerrorname_np(-r));
+	return 0;
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+	daemon_tell(daemon, XDPD_EVENT_STOPPING, NULL, UINT32_MAX, "xdpd is stopping");
+	while (daemon->n_interfaces) {
+		interface_free(daemon->interfaces[daemon->n_interfaces - 1], DETACH_SHUTDOWN);
+		daemon->n_interfaces--;
+	}
+}
+
+void daemon_free(struct daemon *daemon)
+{
+	free(daemon->interfaces);
+	daemon->nic_source = sd_event_source_disable_unref(daemon->nic_source);
+	daemon->nic = nic_close(daemon->nic);
+	if (daemon->file != daemon->config)
+		config_free(daemon->file);
+	daemon->config = config_free(daemon->config);
+	totals_clear(&daemon->totals);
+	free(daemon->status.interfaces);
+	free(daemon->status.queues);
+	free(daemon->status.consumers);
+	free(daemon->status.verdicts);
+	daemon->event = sd_event_unref(daemon->event);
+}

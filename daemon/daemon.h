@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The daemon: the running config, the interfaces that it names, and the one loop from wanted to actual. All of
+ * it belongs to the main thread.
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "config/config.h"
+#include "daemon/failure.h"
+#include "daemon/interface.h"
+#include "daemon/status.h"
+#include "daemon/totals.h"
+
+struct server;
+
+/* Whether sockets can be handed over bound, found out from the first one that is. */
+enum handover { HANDOVER_UNKNOWN, HANDOVER_BOUND, HANDOVER_UNBOUND };
+
+struct daemon {
+	sd_event *event;
+	const char *config_path;
+	struct config *config; /* running: the file's, and what was changed since */
+	struct config *file;   /* as the file was at the last successful load; NULL: the same as `config` */
+	struct nic *nic;
+	sd_event_source *nic_source;
+	struct interface **interfaces; /* in the order in which they were first wanted */
+	size_t n_interfaces;
+	struct totals_table totals;
+	enum handover handover;
+	struct server *server; /* NULL until it listens */
+	struct status status;  /* the last snapshot */
+	uint64_t started;      /* seconds since the epoch */
+	uint64_t last_reload;
+	bool last_reload_ok;
+	bool ready; /* the first plan has been acted on */
+	uint64_t disconnects[DETACH_REASON_COUNT];
+};
+
+/* Takes the config over. Returns 0 or -errno with a sentence; ends with daemon_free() in any case. */
+int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path, struct config *config,
+		struct failure *why);
+
+/* Ends every consumer, telling it that xdpd stops, every queue and every program. The server is still there. */
+void daemon_stop(struct daemon *daemon);
+
+/* After daemon_stop(), and when the server is gone. */
+void daemon_free(struct daemon *daemon);
+
+/* Compares wanted with actual and acts. Whoever saw something change calls it. */
+void daemon_reconcile(struct daemon *daemon);
+
+/* Lines for the person who asked, each ended by a newline: what changed, or what is wrong. To be freed. */
+struct report {
+	char *text;
+	size_t length;
+};
+
+/* Reads the file again and acts. Returns 0, or -errno and nothing changed; `report` has the lines either way. */
+int daemon_reload(struct daemon *daemon, struct report *report);
+
+/* Changes the running config. Returns 0 or -errno with a sentence: -EEXIST, -ENOENT, -EINVAL. */
+int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why);
+int daemon_remove_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why);
+
+struct interface *daemon_find_interface(const struct daemon *daemon, const char *name);
+
+/* Says once what happened: to the log, to subscribers and to the consumers that it is about. */
+__attribute__((format(printf, 5, 6))) void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind,
+						       const char *device, uint32_t queue,
+						       const char *format, ...);
+
+/* The config's settings of a queue differ from the file's. */
+bool daemon_is_runtime(const struct daemon *daemon, const char *device, uint32_t queue);
+
+/* A fresh snapshot, valid until the next call. Returns 0 or -ENOMEM. */
+int daemon_snapshot(struct daemon *daemon, const struct status **ret);
+
+#endif

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/interface.h"
+
+#include <string.h>
+
+#include "daemon/cleanup.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+
+struct interface *interface_new(struct daemon *daemon, const struct config_interface *config)
+{
+	struct interface *interface = calloc(1, sizeof(*interface));
+
+	if (!interface)
+		return NULL;
+	interface->daemon = daemon;
+	interface->config = config;
+	interface->generation = 1;
+	(void)snprintf(interface->name, sizeof(interface->name), "%s", config->name);
+	return interface;
+}
+
+struct interface *interface_free(struct interface *interface, enum detach_reason reason)
+{
+	if (!interface)
+		return NULL;
+	while (interface->n_queues)
+		interface_remove_queue(interface, interface->queues[interface->n_queues - 1]->id, reason);
+	interface_detach_program(interface);
+	free(interface->queues);
+	free(interface);
+	return NULL;
+}
+
+static void tell(struct interface *interface, enum xdpd_event_kind kind, const char *what)
+{
+	daemon_tell(interface->daemon, kind, interface->name, UINT32_MAX, "%s", what);
+}
+
+static bool is_up(const struct nic_link *link)
+{
+	return link->up && link->carrier;
+}
+
+/* Not the carrier, which comes and goes with a driver's reset, and not our own program. */
+static bool differs(const struct interface *interface, const struct nic_link *link, uint32_t channels)
+{
+	const struct nic_link *now = &interface->link;
+	const struct redirect *redirect = interface->redirect;
+	bool foreign_program = now->program_id && !(redirect && redirect->program_id == now->program_id);
+
+	return now->ifindex != link->ifindex || now->up != link->up || now->mtu != link->mtu ||
+	       now->rx_queues_max != link->rx_queues_max || interface->details.channels != channels ||
+	       (interface->why.code == EBUSY && !foreign_program);
+}
+
+bool interface_is_hopeless(const struct interface *interface)
+{
+	return interface->failed_generation == interface->generation;
+}
+
+void interface_refresh(struct interface *interface)
+{
+	struct nic *nic = interface->daemon->nic;
+	struct nic_link before = interface->link;
+	uint32_t channels_before = interface->details.channels;
+	struct nic_link *now = &interface->link;
+	int r = nic_find(nic, interface->name, now);
+
+	if (r < 0) {
+		log_write(LOG_WARNING, (struct log_context){.device = interface->name, .queue = UINT32_MAX},
+			  "can't ask the kernel about the interface: %s", strerror(-r));
+		return;
+	}
+	if (now->ifindex)
+		nic_inspect(nic, now, &interface->details);
+	else
+		interface->details = (struct nic_details){};
+	if (differs(interface, &before, channels_before))
+		interface->generation++;
+
+	if (before.ifindex && before.ifindex != now->ifindex)
+		tell(interface, XDPD_EVENT_INTERFACE_GONE, "the interface is gone");
+	if (now->ifindex && before.ifindex != now->ifindex) {
+		tell(interface, XDPD_EVENT_INTERFACE_APPEARED, "the interface is there");
+		before = (struct nic_link){};
+	}
+	if (now->ifindex && is_up(now) != is_up(&before))
+		tell(interface, is_up(now) ? XDPD_EVENT_LINK_UP : XDPD_EVENT_LINK_DOWN,
+		     is_up(now) ? "link up" : now->up ? "no carrier" : "link down");
+}
+
+static void log_lines(const struct interface *interface, const char *lines)
+{
+	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
+
+	while (*lines) {
+		size_t length = strcspn(lines, "\n");
+
+		log_write(LOG_ERR, about, "verifier: %.*s", (int)length, lines);
+		lines += length + (lines[length] == '\n');
+	}
+}
+
+int interface_attach_program(struct interface *interface)
+{
+	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
+	cleanup_free char *verifier_log = NULL;
+	uint32_t slots = interface->details.channels;
+	struct failure why = {};
+	bool news;
+	int r;
+
+	/* Channels can be raised up to what the interface was created for, without a new program. */
+	if (interface->link.rx_queues_max > slots)
+		slots = interface->link.rx_queues_max;
+	r = redirect_attach(&interface->redirect, interface->name, interface->link.ifindex, slots,
+			    interface->config->mode, &why, &verifier_log);
+	news = strcmp(interface->why.text, why.text) != 0;
+	interface->why = why;
+	interface->failed_generation = r < 0 ? interface->generation : 0;
+	if (r < 0 && news) {
+		log_write(LOG_ERR, about, "%s", why.text);
+		if (verifier_log)
+			log_lines(interface, verifier_log);
+	}
+	if (r == 0)
+		log_write(LOG_INFO, about, "XDP program attached (%s mode, id %u)",
+			  interface->redirect->mode == XDPD_MODE_NATIVE ? "native" : "generic",
+			  interface->redirect->program_id);
+	return r;
+}
+
+void interface_detach_program(struct interface *interface)
+{
+	struct redirect *redirect = interface->redirect;
+
+	if (!redirect)
+		return;
+	for (uint32_t queue = 0; queue < redirect->queues; queue++) {
+		struct xdpd_bpf_counters counters;
+		struct totals *totals;
+
+		if (redirect_counters(redirect, queue, &counters) < 0)
+			continue;
+		totals = totals_get(&interface->daemon->totals, interface->name, queue);
+		if (totals)
+			verdicts_add(&totals->verdicts, &counters);
+	}
+	interface->redirect = redirect_detach(redirect);
+}
+
+/* Where the queue is, or would have to be inserted. */
+static size_t position_of(const struct interface *interface, uint32_t id)
+{
+	size_t at = 0;
+
+	while (at < interface->n_queues && interface->queues[at]->id < id)
+		at++;
+	return at;
+}
+
+struct queue *interface_find_queue(const struct interface *interface, uint32_t id)
+{
+	size_t at = position_of(interface, id);
+
+	return at < interface->n_queues && interface->queues[at]->id == id ? interface->queues[at] : NULL;
+}
+
+void interface_explain_waiting(const struct interface *interface, struct queue *queue)
+{
+	const uint32_t channels = interface->details.channels;
+
+	if (queue->state != XDPD_QUEUE_WAITING)
+		return;
+	if (!interface->link.ifindex)
+		failure(&queue->why, ENETDOWN, "%s queue %u: there is no such interface now (ENETDOWN)", interface->name,
+		     queue->id);
+	else if (queue->id >= channels)
+		failure(&queue->why, ENOENT, "%s queue %u: the interface has only queues 0 to %u (ENOENT); see "
+					  "`ethtool -l %s`", interface->name, queue->id, channels - 1, interface->name);
+}
+
+int interface_add_queue(struct interface *interface, uint32_t id, const struct config_queue *settings)
+{
+	size_t at = position_of(interface, id);
+	struct queue **grown = reallocarray(interface->queues, interface->n_queues + 1, sizeof(*grown));
+	struct queue *queue;
+
+	if (!grown)
+		return -ENOMEM;
+	interface->queues = grown;
+	queue = queue_new(interface, id, settings);
+	if (!queue)
+		return -ENOMEM;
+	interface_explain_waiting(interface, queue);
+	memmove(grown + at + 1, grown + at, (interface->n_queues - at) * sizeof(*grown));
+	grown[at] = queue;
+	interface->n_queues++;
+	return 0;
+}
+
+void interface_remove_queue(struct interface *interface, uint32_t id, enum detach_reason reason)
+{
+	size_t at = position_of(interface, id);
+
+	if (at == interface->n_queues || interface->queues[at]->id != id)
+		return;
+	/* Off the list only when it is closed, so that whoever hears of its end finds it consistent. */
+	queue_close(interface->queues[at], reason,
+		    reason == DETACH_SHUTDOWN ? "xdpd is stopping" : "the queue was removed");
+	queue_free(interface->queues[at]);
+	interface->n_queues--;
+	memmove(interface->queues + at, interface->queues + at + 1,
+		(interface->n_queues - at) * sizeof(*interface->queues));
+}
+
+void interface_describe(const struct interface *interface, struct xdpd_interface_record *ret)
+{
+	const struct redirect *redirect = interface->redirect;
+
+	*ret = (struct xdpd_interface_record){
+		.ifindex = (uint32_t)interface->link.ifindex,
+		.up = is_up(&interface->link),
+		.mtu = interface->link.mtu,
+		.channels = interface->details.channels,
+		.wanted_mode = interface->config->mode,
+		.mode = redirect ? redirect->mode : XDPD_MODE_NONE,
+		.wanted_bind = interface->config->bind,
+		.program_id = redirect ? redirect->program_id : 0,
+		.xdp_features = interface->details.xdp_features,
+		.zero_copy_segments = interface->details.zero_copy_segments,
+		.multi_buffer = redirect && redirect->multi_buffer,
+		.queues = (uint32_t)interface->n_queues,
+	};
+	(void)snprintf(ret->device, sizeof(ret->device), "%s", interface->name);
+	(void)snprintf(ret->driver, sizeof(ret->driver), "%s", interface->details.driver);
+	if (!interface->link.ifindex)
+		(void)snprintf(ret->reason, sizeof(ret->reason), "%s: there is no such interface yet",
+			       interface->name);
+	else
+		(void)snprintf(ret->reason, sizeof(ret->reason), "%s", interface->why.text);
+	for (size_t i = 0; i < interface->n_queues; i++)
+		ret->queues_ready += interface->queues[i]->state == XDPD_QUEUE_READY ||
+				     interface->queues[i]->state == XDPD_QUEUE_ATTACHED;
+}

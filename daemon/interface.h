@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An interface that the config names, there or not: its link as last seen, xdpd's XDP program on it, and the
+ * queues that are wanted of it.
+ */
+#ifndef DAEMON_INTERFACE_H
+#define DAEMON_INTERFACE_H
+
+#include "config/config.h"
+#include "daemon/failure.h"
+#include "daemon/nic.h"
+#include "daemon/queue.h"
+#include "daemon/redirect.h"
+#include "daemon/status.h"
+
+struct daemon;
+
+struct interface {
+	struct daemon *daemon;
+	char name[XDPD_DEVICE_MAX];
+	const struct config_interface *config; /* of the running config */
+	struct nic_link link;
+	struct nic_details details;
+	struct redirect *redirect; /* NULL: no program attached */
+	struct failure why;	   /* why not; text empty: no reason */
+	/*
+	 * Grows when something about the interface changed that may let succeed what failed before. What failed is
+	 * left alone until then: an attempt can itself reset the link, and be the next change.
+	 */
+	uint64_t generation;
+	uint64_t failed_generation; /* of the attempt to attach the program; 0: it did not fail */
+	struct queue **queues;	   /* sorted by id */
+	size_t n_queues;
+};
+
+/* Owned by the daemon, ends with interface_free(). NULL: no memory. */
+struct interface *interface_new(struct daemon *daemon, const struct config_interface *config);
+
+/* Ends its queues and program, telling consumers `reason`. NULL is fine. Returns NULL. */
+struct interface *interface_free(struct interface *interface, enum detach_reason reason);
+
+/* Asks the kernel about it anew; events tell what changed. */
+void interface_refresh(struct interface *interface);
+
+/* The attempt to attach the program failed, and nothing has changed since. */
+bool interface_is_hopeless(const struct interface *interface);
+
+/* Returns 0 or -errno; then `why` has the sentence, and the queues can't be opened. */
+int interface_attach_program(struct interface *interface);
+
+/* What the program counted goes into the totals. */
+void interface_detach_program(struct interface *interface);
+
+struct queue *interface_find_queue(const struct interface *interface, uint32_t id);
+
+/* Returns 0 or -ENOMEM. */
+int interface_add_queue(struct interface *interface, uint32_t id, const struct config_queue *settings);
+
+void interface_remove_queue(struct interface *interface, uint32_t id, enum detach_reason reason);
+
+/* Says in a waiting queue's `why` what it waits for, as the interface is now. */
+void interface_explain_waiting(const struct interface *interface, struct queue *queue);
+
+void interface_describe(const struct interface *interface, struct xdpd_interface_record *ret);
+
+#endif

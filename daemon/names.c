@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/names.h"
+
+#define NAMES(...)                                                                      \
+	{                                                                               \
+		.of = (const char *const[]){__VA_ARGS__},                               \
+		.n = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), \
+	}
+
+const struct names xdp_mode_names =
+	NAMES([XDPD_MODE_NONE] = "none", [XDPD_MODE_AUTO] = "auto", [XDPD_MODE_NATIVE] = "native",
+	      [XDPD_MODE_GENERIC] = "generic");
+
+const struct names bind_mode_names =
+	NAMES([XDPD_BIND_NONE] = "none", [XDPD_BIND_AUTO] = "auto",
+	      [XDPD_BIND_ZERO_COPY] = "zero-copy", [XDPD_BIND_COPY] = "copy");
+
+const struct names delivery_names = NAMES([XDPD_EXCLUSIVE] = "exclusive", [XDPD_SHARED] = "shared");
+
+const struct names queue_state_names =
+	NAMES([XDPD_QUEUE_WAITING] = "waiting", [XDPD_QUEUE_READY] = "ready",
+	      [XDPD_QUEUE_ATTACHED] = "attached", [XDPD_QUEUE_RELEASING] = "releasing",
+	      [XDPD_QUEUE_BUSY] = "busy", [XDPD_QUEUE_FAILED] = "failed");
+
+const struct names verdict_names =
+	NAMES([XDPD_VERDICT_REDIRECT] = "redirect", [XDPD_VERDICT_PASS] = "pass",
+	      [XDPD_VERDICT_PASS_FRAGMENTS] = "pass_fragments");
+
+_Static_assert(XDPD_VERDICT_COUNT == 3, "a verdict needs its name here");
+
+const struct names ring_names = NAMES("rx", "tx", "fill", "completion");

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/queue.h"
+
+#include <pwd.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "daemon/attachment.h"
+#include "daemon/cleanup.h"
+#include "daemon/daemon.h"
+#include "daemon/interface.h"
+#include "daemon/peer.h"
+
+/* A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second. */
+#define RETRY_FIRST_MS	5
+#define RETRY_LAST_MS	1000
+#define RELEASING_TRIES 9 /* about 2.3 s: the kernel needs some 20 ms, so somebody holds the socket */
+
+struct queue *queue_new(struct interface *interface, uint32_t id, const struct config_queue *settings)
+{
+	struct queue *queue = calloc(1, sizeof(*queue));
+
+	if (!queue)
+		return NULL;
+	queue->interface = interface;
+	queue->id = id;
+	queue->settings = settings;
+	queue->state = XDPD_QUEUE_WAITING;
+	queue->umem = UMEM_NONE;
+	queue->xsk = XSK_NONE;
+	queue->totals = totals_get(&interface->daemon->totals, interface->name, id);
+	if (!queue->totals) {
+		free(queue);
+		return NULL;
+	}
+	return queue;
+}
+
+struct queue *queue_free(struct queue *queue)
+{
+	free(queue);
+	return NULL;
+}
+
+bool queue_may_succeed_now(const struct queue *queue)
+{
+	return queue->state == XDPD_QUEUE_FAILED && queue->failed_generation != queue->interface->generation;
+}
+
+static const char *state_name(enum xdpd_queue_state state)
+{
+	static const char *const names[] = {
+		[XDPD_QUEUE_WAITING] = "waiting",     [XDPD_QUEUE_READY] = "ready",
+		[XDPD_QUEUE_ATTACHED] = "attached",   [XDPD_QUEUE_RELEASING] = "releasing",
+		[XDPD_QUEUE_BUSY] = "busy",	      [XDPD_QUEUE_FAILED] = "failed",
+	};
+
+	return names[state];
+}
+
+/* Sets `why` beforehand, where the state has one. */
+static void enter(struct queue *queue, enum xdpd_queue_state state)
+{
+	bool news = queue->state != state;
+	bool has_reason = state != XDPD_QUEUE_READY && state != XDPD_QUEUE_ATTACHED;
+
+	queue->state = state;
+	queue->failed_generation = queue->interface->generation;
+	if (!has_reason)
+		queue->why = (struct failure){};
+	if (news)
+		daemon_tell(queue->interface->daemon, XDPD_EVENT_QUEUE_STATE, queue->interface->name,
+			    queue->id, "%s%s%s", state_name(state), has_reason ? ": " : "",
+			    has_reason ? queue->why.text : "");
+}
+
+/* ---- figures ---- */
+
+static struct xdpd_bpf_counters program_counters(const struct queue *queue)
+{
+	const struct redirect *redirect = queue->interface->redirect;
+	struct xdpd_bpf_counters counters = {};
+
+	if (redirect)
+		(void)redirect_counters(redirect, queue->id, &counters);
+	return counters;
+}
+
+struct xdpd_bpf_counters queue_verdicts(const struct queue *queue)
+{
+	struct xdpd_bpf_counters sum = program_counters(queue);
+
+	verdicts_add(&sum, &queue->totals->verdicts);
+	return sum;
+}
+
+void queue_start_counting(struct queue *queue)
+{
+	queue->seen_received = xsk_producer(&queue->xsk, XSK_RX);
+	queue->seen_transmitted = xsk_consumer(&queue->xsk, XSK_TX);
+	queue->seen_bytes = __atomic_load_n(&queue->umem.account->transmit_bytes, __ATOMIC_RELAXED);
+	queue->unclaimed_packets = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets;
+	queue->socket_packets = 0;
+}
+
+/*
+ * The ring's indices lie in memory that the consumer can write. What it makes of them is bounded by what the
+ * program counted, so that it can't talk up more than was redirected to it.
+ */
+static void sample_received(struct queue *queue)
+{
+	uint32_t producer = xsk_producer(&queue->xsk, XSK_RX);
+	uint64_t packets = producer - queue->seen_received;
+	uint64_t redirected = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets -
+			      queue->unclaimed_packets;
+
+	if (packets > redirected - queue->socket_packets)
+		packets = redirected - queue->socket_packets;
+	queue->seen_received = producer;
+	queue->socket_packets += packets;
+	queue->totals->receive_packets += packets;
+}
+
+/* The consumer alone knows the bytes; they are bounded by frames that the kernel took or that wait in the ring. */
+static void sample_transmitted(struct queue *queue)
+{
+	uint32_t consumer = xsk_consumer(&queue->xsk, XSK_TX);
+	uint64_t bytes = __atomic_load_n(&queue->umem.account->transmit_bytes, __ATOMIC_RELAXED);
+	uint64_t packets = consumer - queue->seen_transmitted;
+	uint64_t limit = (packets + queue->xsk.rings[XSK_TX].size) * queue->umem.frame_size;
+	uint64_t more = bytes - queue->seen_bytes;
+
+	queue->seen_transmitted = consumer;
+	queue->seen_bytes = bytes;
+	queue->totals->transmit_packets += packets;
+	queue->totals->transmit_bytes += more < limit ? more : limit;
+}
+
+void queue_sample(struct queue *queue)
+{
+	if (queue->xsk.fd < 0 || !queue->attachment || !queue->attachment->running)
+		return;
+	sample_received(queue);
+	sample_transmitted(queue);
+}
+
+void queue_describe(struct queue *queue, struct xdpd_queue_record *ret)
+{
+	const struct config_queue *settings = queue->settings;
+	const struct xsk *xsk = &queue->xsk;
+	struct xdp_statistics statistics = {};
+	struct xdpd_bpf_counters verdicts;
+
+	queue_sample(queue);
+	verdicts = queue_verdicts(queue);
+	if (xsk->fd >= 0)
+		(void)xsk_statistics(xsk, &statistics);
+	statistics_add(&statistics, &queue->totals->statistics);
+	*ret = (struct xdpd_queue_record){
+		.queue = queue->id,
+		.state = queue->state,
+		.delivery = settings->delivery,
+		.wanted_bind = settings->bind,
+		.bind = queue->bind_mode,
+		.runtime = daemon_is_runtime(queue->interface->daemon, queue->interface->name, queue->id),
+		.frames = settings->frames,
+		.frame_size = settings->frame_size,
+		.headroom = settings->headroom,
+		.rx = {settings->rings.rx, xsk_entries(xsk, XSK_RX)},
+		.tx = {settings->attach.transmit ? settings->rings.tx : 0, xsk_entries(xsk, XSK_TX)},
+		.fill = {settings->rings.fill, xsk_entries(xsk, XSK_FILL)},
+		.completion = {settings->rings.completion, xsk_entries(xsk, XSK_COMPLETION)},
+		.receive_packets = queue->totals->receive_packets,
+		.receive_bytes = verdicts.verdict[XDPD_VERDICT_REDIRECT].bytes,
+		.transmit_packets = queue->totals->transmit_packets,
+		.transmit_bytes = queue->totals->transmit_bytes,
+		.receive_dropped = statistics.rx_dropped,
+		.receive_ring_full = statistics.rx_ring_full,
+		.fill_ring_empty = statistics.rx_fill_ring_empty_descs,
+		.receive_invalid_descriptors = statistics.rx_invalid_descs,
+		.transmit_invalid_descriptors = statistics.tx_invalid_descs,
+		.transmit_ring_empty = statistics.tx_ring_empty_descs,
+		.passed_packets = verdicts.verdict[XDPD_VERDICT_PASS].packets +
+				  verdicts.verdict[XDPD_VERDICT_PASS_FRAGMENTS].packets,
+		.passed_bytes = verdicts.verdict[XDPD_VERDICT_PASS].bytes +
+				verdicts.verdict[XDPD_VERDICT_PASS_FRAGMENTS].bytes,
+	};
+	(void)snprintf(ret->device, sizeof(ret->device), "%s", queue->interface->name);
+	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", queue->why.text);
+	if (queue->attachment)
+		(void)snprintf(ret->consumer, sizeof(ret->consumer), "%s", queue->attachment->name);
+}
+
+/* ---- the socket ---- */
+
+static void close_socket(struct queue *queue)
+{
+	struct xdp_statistics statistics;
+
+	if (queue->xsk.fd >= 0 && xsk_statistics(&queue->xsk, &statistics) == 0)
+		statistics_add(&queue->totals->statistics, &statistics);
+	xsk_close(&queue->xsk);
+	umem_close(&queue->umem);
+}
+
+static int fail_prepare(struct queue *queue, int code)
+{
+	const char *device = queue->interface->name;
+
+	switch (code) {
+	case EPERM:
+		return failure(&queue->why, code, "%s queue %u: may not open an AF_XDP socket (EPERM); xdpd needs "
+					       "CAP_NET_RAW", device, queue->id);
+	case EAFNOSUPPORT:
+		return failure(&queue->why, code, "%s queue %u: this kernel has no AF_XDP (EAFNOSUPPORT); it needs "
+					       "CONFIG_XDP_SOCKETS", device, queue->id);
+	case ENOBUFS:
+		return failure(&queue->why, code, "%s queue %u: %u frames of %u bytes exceed the locked-memory limit "
+					       "(ENOBUFS); raise LimitMEMLOCK= or lower `frames`", device,
+			    queue->id, queue->settings->frames, queue->settings->frame_size);
+	case ENOMEM:
+		return failure(&queue->why, code, "%s queue %u: no memory for %u frames of %u bytes (ENOMEM); lower "
+					       "`frames`", device, queue->id, queue->settings->frames,
+			    queue->settings->frame_size);
+	default:
+		return failure(&queue->why, code, "%s queue %u: can't open the AF_XDP socket (%s)", device,
+			    queue->id, strerrorname_np(code));
+	}
+}
+
+/* UMEM and socket with a filled fill ring, not bound. Returns 0 or -errno with the sentence in queue->why. */
+static int prepare(struct queue *queue)
+{
+	const struct config_queue *settings = queue->settings;
+	const bool transmit = settings->attach.transmit;
+	uint32_t for_transmission;
+	int r;
+
+	r = umem_create(&queue->umem, settings->frames, settings->frame_size, settings->headroom);
+	if (r < 0)
+		return fail_prepare(queue, -r);
+	r = xsk_open(&queue->xsk, &queue->umem, &settings->rings, transmit);
+	if (r == 0)
+		r = xsk_confine(&queue->xsk, queue->interface->name);
+	if (r < 0) {
+		close_socket(queue);
+		return fail_prepare(queue, -r);
+	}
+
+	/* A transmitter needs frames of its own from the start: its TX ring's worth, at most half. */
+	for_transmission = !transmit				      ? 0
+			   : settings->rings.tx < settings->frames / 2 ? settings->rings.tx
+								       : settings->frames / 2;
+	queue->filled = settings->frames - for_transmission;
+	if (queue->filled > settings->rings.fill)
+		queue->filled = settings->rings.fill;
+	xsk_fill(&queue->xsk, &queue->umem, queue->filled);
+	return 0;
+}
+
+static int bind_socket(struct queue *queue)
+{
+	const struct interface *interface = queue->interface;
+	int r = xsk_bind(&queue->xsk, interface->link.ifindex, queue->id, queue->settings->bind,
+			 interface->redirect && interface->redirect->mode == XDPD_MODE_NATIVE);
+
+	if (r == 0)
+		queue->bind_mode = queue->xsk.bound;
+	return r;
+}
+
+static int fail_held(struct queue *queue, struct failure *why)
+{
+	const struct former_consumer *former = &queue->former;
+	const char *device = queue->interface->name;
+	cleanup_free char *buffer = malloc(1024);
+	struct passwd entry, *user = NULL;
+
+	if (!former->name[0])
+		return failure(why, EBUSY, "%s queue %u: another program's AF_XDP socket has the queue (EBUSY); end "
+					"that program, `ss --xdp -p` lists them", device, queue->id);
+	if (buffer)
+		(void)getpwuid_r(former->uid, &entry, buffer, 1024, &user);
+	return failure(why, EBUSY, "%s queue %u: former consumer `%s` (uid %u%s%s, pid %d) still holds its socket "
+				"(EBUSY); the queue is free as soon as it closes it or ends", device, queue->id,
+		    former->name, former->uid, user ? " " : "", user ? user->pw_name : "", former->pid);
+}
+
+static int fail_bind(struct queue *queue, int code, struct failure *why)
+{
+	const char *device = queue->interface->name;
+
+	switch (code) {
+	case EBUSY:
+		return fail_held(queue, why);
+	case EOPNOTSUPP:
+		return failure(why, code, "%s queue %u: %s has no zero-copy (EOPNOTSUPP); set `bind: copy` or `auto`",
+			    device, queue->id,
+			    queue->interface->redirect && queue->interface->redirect->mode == XDPD_MODE_GENERIC
+				    ? "generic mode"
+				    : "the driver");
+	case ENETDOWN:
+		return failure(why, code, "%s queue %u: the link is down (ENETDOWN); `ip link set %s up`", device,
+			    queue->id, device);
+	case ENODEV:
+		return failure(why, code, "%s queue %u: the interface is gone (ENODEV)", device, queue->id);
+	case EINVAL:
+		return failure(why, code, "%s queue %u: the kernel refuses the bind (EINVAL); the driver may not take "
+				       "frames of %u bytes with its MTU, or have no such queue for AF_XDP", device,
+			    queue->id, queue->settings->frame_size);
+	default:
+		return failure(why, code, "%s queue %u: can't bind the AF_XDP socket (%s)", device, queue->id,
+			    strerrorname_np(code));
+	}
+}
+
+static void try_bind(struct queue *queue);
+
+static int on_retry(sd_event_source *source, uint64_t now, void *context)
+{
+	struct queue *queue = context;
+
+	(void)source;
+	(void)now;
+	queue->retry = sd_event_source_disable_unref(queue->retry);
+	if (queue->xsk.fd < 0)
+		queue_open(queue);
+	else
+		try_bind(queue);
+	return 0;
+}
+
+static void retry_later(struct queue *queue)
+{
+	uint64_t delay = RETRY_LAST_MS;
+
+	if (queue->tries < RELEASING_TRIES && (RETRY_FIRST_MS << queue->tries) < RETRY_LAST_MS)
+		delay = RETRY_FIRST_MS << queue->tries;
+	queue->tries++;
+	queue->retry = sd_event_source_disable_unref(queue->retry);
+	(void)sd_event_add_time_relative(queue->interface->daemon->event, &queue->retry, CLOCK_MONOTONIC,
+					 delay * 1000, 1000, on_retry, queue);
+}
+
+static void forget_former(struct queue *queue)
+{
+	queue->former.exit = sd_event_source_disable_unref(queue->former.exit);
+	queue->former = (struct former_consumer){};
+}
+
+static void become_ready(struct queue *queue)
+{
+	queue->retry = sd_event_source_disable_unref(queue->retry);
+	queue->tries = 0;
+	if (!queue->late_bind)
+		forget_former(queue);
+	enter(queue, XDPD_QUEUE_READY);
+}
+
+static void fail_open(struct queue *queue, bool again)
+{
+	close_socket(queue);
+	enter(queue, XDPD_QUEUE_FAILED);
+	if (again) {
+		queue->tries = RELEASING_TRIES;
+		retry_later(queue);
+	}
+}
+
+/* The first bound socket tells what this kernel can; it is given up where it can't be handed over any more. */
+static void arrange_handover(struct queue *queue)
+{
+	struct daemon *daemon = queue->interface->daemon;
+
+	if (daemon->handover == HANDOVER_UNKNOWN)
+		daemon->handover = xsk_maps_when_bound(&queue->xsk) ? HANDOVER_BOUND : HANDOVER_UNBOUND;
+	queue->late_bind = daemon->handover == HANDOVER_UNBOUND;
+	if (!queue->late_bind) {
+		become_ready(queue);
+		return;
+	}
+	close_socket(queue);
+	if (queue->settings->handover == CONFIG_HANDOVER_BOUND) {
+		failure(&queue->why, EOPNOTSUPP,
+		     "%s queue %u: this kernel can't map a bound socket's rings, and `handover: bound` rules out "
+		     "the other way; use a newer kernel or set `handover: auto`", queue->interface->name, queue->id);
+		fail_open(queue, false);
+	} else if (prepare(queue) < 0) {
+		fail_open(queue, true);
+	} else {
+		become_ready(queue);
+	}
+}
+
+static void try_bind(struct queue *queue)
+{
+	int r;
+
+	/* Bound once already, so it can be had; the next bind is the consumer's. */
+	if (queue->late_bind) {
+		become_ready(queue);
+		return;
+	}
+	r = bind_socket(queue);
+	if (r == 0) {
+		arrange_handover(queue);
+	} else if (r == -EBUSY) {
+		fail_bind(queue, -r, &queue->why);
+		enter(queue, queue->former.name[0] && queue->tries < RELEASING_TRIES ? XDPD_QUEUE_RELEASING
+										     : XDPD_QUEUE_BUSY);
+		retry_later(queue);
+	} else {
+		fail_bind(queue, -r, &queue->why);
+		fail_open(queue, r != -EOPNOTSUPP && r != -EINVAL);
+	}
+}
+
+void queue_open(struct queue *queue)
+{
+	const struct interface *interface = queue->interface;
+
+	queue->retry = sd_event_source_disable_unref(queue->retry);
+	if (!interface->redirect) {
+		queue->why = interface->why;
+		enter(queue, XDPD_QUEUE_FAILED);
+	} else if (prepare(queue) < 0) {
+		fail_open(queue, true);
+	} else {
+		try_bind(queue);
+	}
+}
+
+void queue_close(struct queue *queue, enum detach_reason reason, const char *why)
+{
+	queue->retry = sd_event_source_disable_unref(queue->retry);
+	queue->tries = 0;
+	failure(&queue->why, ENETDOWN, "%s queue %u: %s", queue->interface->name, queue->id, why);
+	enter(queue, XDPD_QUEUE_WAITING);
+	if (queue->attachment)
+		attachment_revoke(queue->attachment, reason, ENETDOWN, queue->why.text);
+	forget_former(queue);
+	close_socket(queue);
+	queue->bind_mode = XDPD_BIND_NONE;
+	queue->late_bind = false;
+}
+
+/* ---- between consumers ---- */
+
+static int on_former_exit(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct queue *queue = context;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	queue->former.exit = sd_event_source_disable_unref(queue->former.exit);
+	if (queue->retry) {
+		queue->tries = 0;
+		retry_later(queue);
+	}
+	return 0;
+}
+
+static void remember_former(struct queue *queue, const char *name, uid_t uid, pid_t pid)
+{
+	struct former_consumer *former = &queue->former;
+	int pidfd = peer_open_pidfd(pid);
+
+	forget_former(queue);
+	(void)snprintf(former->name, sizeof(former->name), "%s", name);
+	former->uid = uid;
+	former->pid = pid;
+	if (pidfd < 0)
+		return;
+	if (sd_event_add_io(queue->interface->daemon->event, &former->exit, pidfd, EPOLLIN, on_former_exit,
+			    queue) < 0)
+		close_fd(pidfd);
+	else
+		(void)sd_event_source_set_io_fd_own(former->exit, true);
+}
+
+void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
+{
+	close_socket(queue);
+	/* Closing, not recycling: whoever set the state goes on from here. */
+	if (queue->state != XDPD_QUEUE_ATTACHED)
+		return;
+	remember_former(queue, name, uid, pid);
+	queue->tries = 0;
+	queue_open(queue);
+}
+
+int queue_bind_late(struct queue *queue, struct failure *why)
+{
+	int r = bind_socket(queue);
+
+	if (r == -EINVAL)
+		return failure(why, EPROTO, "%s queue %u: the consumer bound or changed the socket that it was "
+					 "handed (EINVAL)", queue->interface->name, queue->id);
+	if (r < 0)
+		return fail_bind(queue, -r, why);
+	if (!queue->settings->attach.transmit && !xsk_cannot_transmit(&queue->xsk))
+		return failure(why, EPROTO, "%s queue %u: the consumer gave itself a TX ring without the right to "
+					 "transmit", queue->interface->name, queue->id);
+	forget_former(queue);
+	return 0;
+}

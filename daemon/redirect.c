@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/redirect.h"
+
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "daemon/cleanup.h"
+#include "daemon/uapi.h"
+#include "xdpd.skel.h"
+
+#define VERIFIER_LOG_SIZE (64 * 1024)
+
+/* The caller gets a sentence and the verifier's log; libbpf's own words on stderr would say it twice. */
+static int discard_message(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	(void)format;
+	(void)args;
+	return 0;
+}
+
+static int load(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer, char *log, size_t log_size)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log, .kernel_log_size = log_size);
+	struct xdpd_bpf *bpf = xdpd_bpf__open_opts(&options);
+	struct bpf_program *program;
+	int r;
+
+	if (!bpf)
+		return -errno;
+	program = bpf->progs.xdpd_redirect;
+	bpf->rodata->multi_buffer = multi_buffer;
+	if (!multi_buffer)
+		bpf_program__set_flags(program, bpf_program__flags(program) & ~BPF_F_XDP_HAS_FRAGS);
+	bpf_map__set_max_entries(bpf->maps.sockets, queues);
+	bpf_map__set_max_entries(bpf->maps.counters, queues);
+	r = xdpd_bpf__load(bpf);
+	if (r < 0) {
+		xdpd_bpf__destroy(bpf);
+		return r;
+	}
+	*ret = bpf;
+	return 0;
+}
+
+/* The id is readable by all, the name only with CAP_SYS_ADMIN. */
+static int fail_occupied(struct failure *why, const char *device, int ifindex)
+{
+	struct bpf_prog_info info = {};
+	uint32_t length = sizeof(info);
+	uint32_t id = 0;
+	cleanup_fd int fd = -1;
+
+	if (bpf_xdp_query_id(ifindex, 0, &id) < 0 || id == 0)
+		return failure(why, EBUSY, "%s: another XDP program is attached (EBUSY); detach it first", device);
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0 || !info.name[0])
+		return failure(why, EBUSY,
+			    "%s: another XDP program is attached, id %u (EBUSY); see `bpftool prog show id %u`, "
+			    "detach it first", device, id, id);
+	return failure(why, EBUSY,
+		    "%s: another XDP program is attached, `%s`, id %u (EBUSY); detach it first", device,
+		    info.name, id);
+}
+
+static int fail_attach(struct failure *why, const char *device, int ifindex, enum xdpd_xdp_mode mode, int code)
+{
+	const char *word = mode == XDPD_MODE_GENERIC ? "generic" : "native";
+
+	switch (code) {
+	case EBUSY:
+	case EEXIST:
+		return fail_occupied(why, device, ifindex);
+	case EPERM:
+		return failure(why, code, "%s: may not attach an XDP program (EPERM); xdpd needs CAP_NET_ADMIN and "
+				       "CAP_BPF", device);
+	case EOPNOTSUPP:
+		return failure(why, code, "%s: the driver has no %s XDP mode (%s); set `mode: %s`", device, word,
+			    strerrorname_np(code), mode == XDPD_MODE_GENERIC ? "native" : "auto` or `generic");
+	case EINVAL:
+	case ENOSPC:
+	case ERANGE:
+	case E2BIG:
+		return failure(why, code, "%s: the driver refuses an XDP program in %s mode as the interface is "
+				       "configured (%s); see the kernel's log: often its MTU, LRO or number of queues; or set `mode: generic`",
+			    device, word, strerrorname_np(code));
+	default:
+		return failure(why, code, "%s: can't attach the XDP program in %s mode (%s)", device, word,
+			    strerrorname_np(code));
+	}
+}
+
+static int attach_link(int *ret, struct xdpd_bpf *bpf, int ifindex, enum xdpd_xdp_mode mode)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options,
+		    .flags = mode == XDPD_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+	int fd = bpf_link_create(bpf_program__fd(bpf->progs.xdpd_redirect), ifindex, BPF_XDP, &options);
+
+	if (fd < 0)
+		return fd;
+	*ret = fd;
+	return 0;
+}
+
+/* These are about the interface or us; every other error is the driver's way to say that native mode can't be. */
+static bool generic_would_fail_too(int result)
+{
+	return result == -EBUSY || result == -EEXIST || result == -EPERM || result == -ENODEV || result == -ENOMEM;
+}
+
+static int attach(struct redirect *redirect, const char *device, int ifindex, enum xdpd_xdp_mode wanted,
+		  struct failure *why)
+{
+	enum xdpd_xdp_mode mode = wanted == XDPD_MODE_AUTO ? XDPD_MODE_NATIVE : wanted;
+	int r = attach_link(&redirect->link_fd, redirect->bpf, ifindex, mode);
+
+	if (r < 0 && wanted == XDPD_MODE_AUTO && !generic_would_fail_too(r)) {
+		mode = XDPD_MODE_GENERIC;
+		r = attach_link(&redirect->link_fd, redirect->bpf, ifindex, mode);
+	}
+	if (r < 0)
+		return fail_attach(why, device, ifindex, mode, -r);
+	redirect->mode = mode;
+	redirect->ifindex = ifindex;
+	return 0;
+}
+
+static uint32_t program_id(const struct xdpd_bpf *bpf)
+{
+	struct bpf_prog_info info = {};
+	uint32_t length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(bpf->progs.xdpd_redirect), &info, &length) < 0)
+		return 0;
+	return info.id;
+}
+
+int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint32_t queues,
+		    enum xdpd_xdp_mode mode, struct failure *why, char **verifier_log)
+{
+	cleanup_free char *log = calloc(1, VERIFIER_LOG_SIZE);
+	struct redirect *redirect = calloc(1, sizeof(*redirect));
+	int r;
+
+	if (!redirect || !log) {
+		free(redirect);
+		return failure(why, ENOMEM, "%s: no memory for the XDP program", device);
+	}
+	libbpf_set_print(discard_message);
+	redirect->link_fd = -1;
+	redirect->queues = queues ? queues : 1;
+	redirect->cpus = libbpf_num_possible_cpus();
+	redirect->multi_buffer = true;
+	r = load(&redirect->bpf, redirect->queues, true, log, VERIFIER_LOG_SIZE);
+	if (r == -EINVAL) {
+		/* A kernel before 5.18 knows neither the flag nor the helper. */
+		redirect->multi_buffer = false;
+		r = load(&redirect->bpf, redirect->queues, false, log, VERIFIER_LOG_SIZE);
+	}
+	if (r < 0) {
+		if (log[0])
+			*verifier_log = TAKE_PTR(log);
+		failure(why, -r, r == -EPERM ? "%s: may not load the XDP program (%s); xdpd needs CAP_BPF and CAP_NET_ADMIN"
+					  : "%s: the kernel refuses the XDP program (%s); the verifier's log is in "
+					    "xdpd's log", device, strerrorname_np(-r));
+		redirect_detach(redirect);
+		return r;
+	}
+	redirect->per_cpu = calloc((size_t)redirect->cpus, sizeof(*redirect->per_cpu));
+	r = redirect->per_cpu ? attach(redirect, device, ifindex, mode, why)
+			      : failure(why, ENOMEM, "%s: no memory for the XDP program's counters", device);
+	if (r < 0) {
+		redirect_detach(redirect);
+		return r;
+	}
+	redirect->program_id = program_id(redirect->bpf);
+	*ret = redirect;
+	return 0;
+}
+
+int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd)
+{
+	if (bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue, &socket_fd, BPF_ANY) < 0)
+		return -errno;
+	return 0;
+}
+
+void redirect_clear(struct redirect *redirect, uint32_t queue)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue);
+}
+
+int redirect_counters(const struct redirect *redirect, uint32_t queue, struct xdpd_bpf_counters *ret)
+{
+	struct xdpd_bpf_counters sum = {};
+
+	if (bpf_map_lookup_elem(bpf_map__fd(redirect->bpf->maps.counters), &queue, redirect->per_cpu) < 0)
+		return -errno;
+	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
+		for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
+			sum.verdict[i].packets += redirect->per_cpu[cpu].verdict[i].packets;
+			sum.verdict[i].bytes += redirect->per_cpu[cpu].verdict[i].bytes;
+		}
+	}
+	*ret = sum;
+	return 0;
+}
+
+struct redirect *redirect_detach(struct redirect *redirect)
+{
+	if (!redirect)
+		return NULL;
+	close_fd(redirect->link_fd);
+	xdpd_bpf__destroy(redirect->bpf);
+	free(redirect->per_cpu);
+	free(redirect);
+	return NULL;
+}

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What a peer can ask for: one function a request, and the table that says what each needs. */
+#include <assert.h>
+#include <string.h>
+
+#include "daemon/cleanup.h"
+#include "daemon/interface.h"
+#include "daemon/log.h"
+#include "daemon/queue.h"
+#include "daemon/server_internal.h"
+#include "daemon/session.h"
+#include "daemon/status.h"
+
+#define NO_QUEUE UINT32_MAX
+
+const char *const request_names[REQUEST_COUNT] = {
+	"hello", "attach", "ready", "detach", "subscribe", "list", "add_queue", "remove_queue", "eject", "reload",
+};
+
+/* A handler answers the request itself, now or later, or returns the refusal as -errno and `why`. */
+typedef int (*request_handler)(struct session *session, void *body, size_t length, struct failure *why);
+
+static bool terminated(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+static bool good_name(const char *name)
+{
+	return name[0] && terminated(name, XDPD_NAME_MAX) &&
+	       !name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")];
+}
+
+/* Broken messages are no refusals: EPROTO ends the session. */
+static int violate(struct failure *why, const char *what)
+{
+	return failure(why, EPROTO, "protocol error: %s (EPROTO)", what);
+}
+
+static bool is_admin(const struct session *session)
+{
+	return peer_is_on(&session->peer, &session->daemon->config->admin);
+}
+
+/* ---- hello ---- */
+
+static int handle_hello(struct session *session, void *body, size_t length, struct failure *why)
+{
+	const struct xdpd_hello *hello = body;
+	struct xdpd_welcome welcome = {.version = XDPD_PROTOCOL_VERSION};
+
+	(void)length;
+	if (!good_name(hello->name))
+		return violate(why, "a name has 1 to 31 letters, digits and `_.:-`");
+	if (hello->version_min > XDPD_PROTOCOL_VERSION || hello->version_max < XDPD_PROTOCOL_VERSION)
+		return failure(why, EPROTONOSUPPORT, "xdpd %s speaks version %d of the protocol, the client %u to %u "
+						  "(EPROTONOSUPPORT)", XDPD_RELEASE, XDPD_PROTOCOL_VERSION,
+			    hello->version_min, hello->version_max);
+	(void)snprintf(session->name, sizeof(session->name), "%s", hello->name);
+	(void)snprintf(welcome.release, sizeof(welcome.release), "%s", XDPD_RELEASE);
+	session->timer = sd_event_source_disable_unref(session->timer);
+	session->greeted = true;
+	session_send(session, XDPD_WELCOME, session->request, &welcome, sizeof(welcome));
+	session->request = 0;
+	return 0;
+}
+
+/* ---- attaching ---- */
+
+static void on_started(void *context, const struct failure *why)
+{
+	struct session *session = context;
+	struct xdpd_header started;
+
+	if (why) {
+		session->attachment = NULL;
+		session_answer(session, why);
+		if (why->code == EPROTO)
+			session_doom(session, DETACH_VIOLATION);
+		return;
+	}
+	session_send(session, XDPD_STARTED, session->request, &started, sizeof(started));
+	session->request = 0;
+}
+
+static void on_revoked(void *context, int code, const char *why)
+{
+	struct session *session = context;
+	struct xdpd_error revoke = {.code = (uint32_t)code};
+
+	session->attachment = NULL;
+	(void)snprintf(revoke.reason, sizeof(revoke.reason), "%s", why);
+	session_send(session, XDPD_REVOKE, 0, &revoke, sizeof(revoke));
+	session_doom(session, DETACH_LEFT);
+}
+
+static int fail_no_interface(const struct session *session, const char *device, struct failure *why)
+{
+	const struct daemon *daemon = session->daemon;
+	char list[XDPD_REASON_MAX / 2] = "none";
+	size_t length = 0;
+
+	for (size_t i = 0; i < daemon->n_interfaces && length < sizeof(list); i++)
+		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "",
+					   daemon->interfaces[i]->name);
+	return failure(why, ENODEV, "%s: not an interface of xdpd's (ENODEV); it has: %s", device, list);
+}
+
+static int fail_taken(const struct queue *queue, struct failure *why)
+{
+	const struct attachment *holder = queue->attachment;
+
+	return failure(why, EBUSY, "%s queue %u: taken by consumer `%s`, uid %u, pid %d (EBUSY)",
+		    queue->interface->name, queue->id, holder->name, holder->uid, holder->pid);
+}
+
+/* The queue that a request names, if the peer may attach to it. */
+static int find_queue(struct session *session, const struct xdpd_attach_request *request, struct queue **ret,
+		      struct failure *why)
+{
+	struct interface *interface = daemon_find_interface(session->daemon, request->device);
+	struct queue *queue;
+
+	if (!interface)
+		return fail_no_interface(session, request->device, why);
+	queue = interface_find_queue(interface, request->queue);
+	if (!queue)
+		return failure(why, ENOENT, "%s queue %u: not a queue of xdpd's (ENOENT); `xdpctl show queues` lists "
+					 "them, `xdpctl add-queue %s %u` adds it", request->device, request->queue,
+			    request->device, request->queue);
+	if (!is_admin(session) && !peer_is_on(&session->peer, &queue->settings->attach.who))
+		return failure(why, EACCES, "%s queue %u: uid %u may not attach (EACCES); add it to the queue's "
+					 "`attach: { users: [...] }`", request->device, request->queue,
+			    session->peer.uid);
+	*ret = queue;
+	return 0;
+}
+
+static int grant(struct session *session, struct queue *queue, bool transmit, struct failure *why)
+{
+	const struct attachment_owner owner = {session, on_started, on_revoked};
+	struct xdpd_grant message = {};
+	struct attachment *attachment;
+	int fds[2];
+	int r = attachment_grant(&attachment, queue, &session->peer, session->name, transmit, owner, &message, fds,
+				 why);
+
+	if (r < 0)
+		return r;
+	r = session_send_fds(session, XDPD_GRANT, session->request, &message, sizeof(message), fds, 2);
+	if (r < 0) {
+		attachment_end(attachment, DETACH_FAILED);
+		session_doom(session, DETACH_DIED);
+		return failure(why, -r, "%s queue %u: can't send the grant (%s)", queue->interface->name, queue->id,
+			    strerrorname_np(-r));
+	}
+	session->attachment = attachment;
+	session->request = 0;
+	return 0;
+}
+
+/* Returns 0 (granted), -EINPROGRESS (worth waiting: the kernel is releasing the queue), or the refusal. */
+static int try_attach(struct session *session, const struct xdpd_attach_request *request, struct failure *why)
+{
+	struct queue *queue = NULL;
+	int r = find_queue(session, request, &queue, why);
+
+	if (r < 0)
+		return r;
+	switch (queue->state) {
+	case XDPD_QUEUE_READY:
+		return grant(session, queue, request->flags & XDPD_ATTACH_TRANSMIT, why);
+	case XDPD_QUEUE_ATTACHED:
+		return fail_taken(queue, why);
+	case XDPD_QUEUE_RELEASING:
+		return -EINPROGRESS;
+	default:
+		*why = queue->why;
+		return -why->code;
+	}
+}
+
+static int handle_attach(struct session *session, void *body, size_t length, struct failure *why)
+{
+	const struct xdpd_attach_request *request = body;
+	int r;
+
+	(void)length;
+	if (!terminated(request->device, sizeof(request->device)) ||
+	    !terminated(request->group, sizeof(request->group)))
+		return violate(why, "an unterminated string");
+	if (request->flags & ~(uint32_t)XDPD_ATTACH_TRANSMIT)
+		return failure(why, EOPNOTSUPP, "attach: flags 0x%x are unknown to xdpd %s (EOPNOTSUPP)",
+			    request->flags, XDPD_RELEASE);
+	if (session->attachment)
+		return failure(why, EISCONN, "%s queue %u: this connection is attached already (EISCONN); one "
+					  "connection holds one queue", session->attachment->queue->interface->name,
+			    session->attachment->queue->id);
+	r = try_attach(session, request, why);
+	if (r != -EINPROGRESS)
+		return r;
+	session->waiting = malloc(sizeof(*request));
+	if (!session->waiting)
+		return failure(why, ENOMEM, "no memory for the request");
+	*session->waiting = *request;
+	return 0;
+}
+
+void session_retry(struct session *session)
+{
+	struct failure why;
+	int r;
+
+	if (!session->waiting || session->doomed)
+		return;
+	r = try_attach(session, session->waiting, &why);
+	if (r == -EINPROGRESS)
+		return;
+	free(TAKE_PTR(session->waiting));
+	if (r < 0)
+		session_answer(session, &why);
+}
+
+static int handle_ready(struct session *session, void *body, size_t length, struct failure *why)
+{
+	(void)body;
+	(void)length;
+	if (!session->attachment || session->attachment->running)
+		return violate(why, "READY without a grant");
+	attachment_start(session->attachment);
+	return 0;
+}
+
+static int handle_detach(struct session *session, void *body, size_t length, struct failure *why)
+{
+	(void)body;
+	(void)length;
+	(void)why;
+	session_doom(session, DETACH_LEFT);
+	return 0;
+}
+
+/* ---- looking ---- */
+
+static int handle_subscribe(struct session *session, void *body, size_t length, struct failure *why)
+{
+	(void)body;
+	(void)length;
+	(void)why;
+	session->subscribed = true;
+	session_answer(session, NULL);
+	return 0;
+}
+
+static void send_record(struct session *session, enum xdpd_list kind, const void *record, size_t size)
+{
+	struct {
+		struct xdpd_header header;
+		uint32_t kind;
+		uint32_t zero;
+		unsigned char record[1024];
+	} message = {.kind = kind};
+
+	static_assert(sizeof(struct xdpd_queue_record) <= sizeof(message.record), "the longest record fits");
+	memcpy(message.record, record, size);
+	session_send(session, XDPD_RECORD, session->request, &message,
+		     offsetof(typeof(message), record) + size);
+}
+
+static void send_text(struct session *session, const char *text, size_t length)
+{
+	struct {
+		struct xdpd_header header;
+		char text[XDPD_MESSAGE_MAX - sizeof(struct xdpd_header)];
+	} message;
+
+	while (length) {
+		size_t piece = length < sizeof(message.text) ? length : sizeof(message.text);
+
+		memcpy(message.text, text, piece);
+		session_send(session, XDPD_TEXT, session->request, &message, sizeof(message.header) + piece);
+		text += piece;
+		length -= piece;
+	}
+}
+
+static void send_records(struct session *session, enum xdpd_list kind, const struct status *status)
+{
+	switch (kind) {
+	case XDPD_LIST_DAEMON:
+		send_record(session, kind, &status->daemon, sizeof(status->daemon));
+		break;
+	case XDPD_LIST_INTERFACES:
+		for (size_t i = 0; i < status->n_interfaces; i++)
+			send_record(session, kind, &status->interfaces[i], sizeof(status->interfaces[i]));
+		break;
+	case XDPD_LIST_QUEUES:
+		for (size_t i = 0; i < status->n_queues; i++)
+			send_record(session, kind, &status->queues[i], sizeof(status->queues[i]));
+		break;
+	case XDPD_LIST_CONSUMERS:
+		for (size_t i = 0; i < status->n_consumers; i++)
+			send_record(session, kind, &status->consumers[i], sizeof(status->consumers[i]));
+		break;
+	default:
+		break;
+	}
+}
+
+static int handle_list(struct session *session, void *body, size_t length, struct failure *why)
+{
+	const struct xdpd_list_request *request = body;
+	const struct status *status;
+
+	(void)length;
+	if (request->kind < XDPD_LIST_DAEMON || request->kind > XDPD_LIST_CONFIG)
+		return failure(why, EOPNOTSUPP, "list: kind %u is unknown to xdpd %s (EOPNOTSUPP)", request->kind,
+			    XDPD_RELEASE);
+	if (request->kind == XDPD_LIST_CONFIG) {
+		const char *source = session->daemon->config->source;
+
+		if (!is_admin(session))
+			return failure(why, EACCES, "only administrators may read the config (EACCES); uid %u is not "
+						 "in `access: { admin: ... }`", session->peer.uid);
+		send_text(session, source, strlen(source));
+	} else {
+		if (daemon_snapshot(session->daemon, &status) < 0)
+			return failure(why, ENOMEM, "no memory for the list");
+		send_records(session, request->kind, status);
+	}
+	session_answer(session, NULL);
+	return 0;
+}
+
+/* ---- administration ---- */
+
+/* The device and the fragment of a request, the latter as a string of its own, to be freed. */
+static int read_queue_request(const void *body, size_t length, char **ret_fragment, struct failure *why)
+{
+	const struct xdpd_queue_request *request = body;
+	size_t size = length - sizeof(*request);
+
+	if (!terminated(request->device, sizeof(request->device)) || memchr(request->fragment, '\0', size))
+		return violate(why, "a string is not terminated as it should be");
+	*ret_fragment = strndup(request->fragment, size);
+	return *ret_fragment ? 0 : failure(why, ENOMEM, "no memory for the request");
+}
+
+static int handle_add_queue(struct session *session, void *body, size_t length, struct failure *why)
+{
+	const struct xdpd_queue_request *request = body;
+	cleanup_free char *fragment = NULL;
+	int r = read_queue_request(body, length, &fragment, why);
+
+	if (r == 0)
+		r = daemon_add_queue(session->daemon, request->device, fragment, why);
+	if (r < 0)
+		return r;
+	log_notice("uid %u added to %s: %s", session->peer.uid, request->device, fragment);
+	session_answer(session, NULL);
+	return 0;
+}
+
+static int handle_remove_queue(struct session *session, void *body, size_t length, struct failure *why)
+{
+	const struct xdpd_queue_request *request = body;
+	cleanup_free char *fragment = NULL;
+	int r = read_queue_request(body, length, &fragment, why);
+
+	if (r == 0)
+		r = daemon_remove_queue(session->daemon, request->device, fragment, why);
+	if (r < 0)
+		return r;
+	log_notice("uid %u removed from %s: %s", session->peer.uid, request->device, fragment);
+	session_answer(session, NULL);
+	return 0;
+}
+
+static int handle_eject(struct session *session, void *body, size_t length, struct failure *why)
+{
+	const struct xdpd_eject_request *request = body;
+	struct interface *interface;
+	struct queue *queue;
+	char reason[XDPD_REASON_MAX];
+
+	(void)length;
+	if (!terminated(request->device, sizeof(request->device)) ||
+	    !terminated(request->consumer, sizeof(request->consumer)) ||
+	    !terminated(request->reason, sizeof(request->reason)))
+		return violate(why, "an unterminated string");
+	interface = daemon_find_interface(session->daemon, request->device);
+	if (!interface)
+		return fail_no_interface(session, request->device, why);
+	queue = interface_find_queue(interface, request->queue);
+	if (!queue)
+		return failure(why, ENOENT, "%s queue %u: not a queue of xdpd's (ENOENT)", request->device,
+			    request->queue);
+	if (!queue->attachment)
+		return failure(why, ENOENT, "%s queue %u: no consumer is attached (ENOENT)", request->device,
+			    request->queue);
+	if (request->consumer[0] && strcmp(request->consumer, queue->attachment->name))
+		return failure(why, ENOENT, "%s queue %u: the consumer is `%s`, not `%s` (ENOENT)", request->device,
+			    request->queue, queue->attachment->name, request->consumer);
+	(void)snprintf(reason, sizeof(reason), "%s queue %u: ejected by an administrator%s%.128s", request->device,
+		       request->queue, request->reason[0] ? ": " : "", request->reason);
+	attachment_revoke(queue->attachment, DETACH_EJECTED, ECANCELED, reason);
+	session_answer(session, NULL);
+	return 0;
+}
+
+static int handle_reload(struct session *session, void *body, size_t length, struct failure *why)
+{
+	struct report report = {};
+	int r = daemon_reload(session->daemon, &report);
+
+	(void)body;
+	(void)length;
+	send_text(session, report.text, report.length);
+	free(report.text);
+	if (r < 0)
+		return failure(why, -r, "%s is not valid, nothing changed (%s)", session->daemon->config_path,
+			    strerrorname_np(-r));
+	session_answer(session, NULL);
+	return 0;
+}
+
+/* ---- dispatch ---- */
+
+static const struct {
+	request_handler handler;
+	size_t size; /* of version 1's struct; a longer body is cut */
+	bool admin;
+	const char *what; /* that only administrators may do */
+} requests[REQUEST_COUNT] = {
+	[XDPD_HELLO - 1] = {handle_hello, sizeof(struct xdpd_hello), false, NULL},
+	[XDPD_ATTACH - 1] = {handle_attach, sizeof(struct xdpd_attach_request), false, NULL},
+	[XDPD_READY - 1] = {handle_ready, sizeof(struct xdpd_header), false, NULL},
+	[XDPD_DETACH - 1] = {handle_detach, sizeof(struct xdpd_header), false, NULL},
+	[XDPD_SUBSCRIBE - 1] = {handle_subscribe, sizeof(struct xdpd_header), false, NULL},
+	[XDPD_LIST - 1] = {handle_list, sizeof(struct xdpd_list_request), false, NULL},
+	[XDPD_ADD_QUEUE - 1] = {handle_add_queue, sizeof(struct xdpd_queue_request), true, "add queues"},
+	[XDPD_REMOVE_QUEUE - 1] = {handle_remove_queue, sizeof(struct xdpd_queue_request), true, "remove queues"},
+	[XDPD_EJECT - 1] = {handle_eject, sizeof(struct xdpd_eject_request), true, "eject consumers"},
+	[XDPD_RELOAD - 1] = {handle_reload, sizeof(struct xdpd_header), true, "reload the config"},
+};
+
+static int check(const struct session *session, const struct xdpd_header *header, size_t length, struct failure *why)
+{
+	if (header->type < XDPD_HELLO || header->type > REQUEST_COUNT)
+		return violate(why, "an unknown request");
+	if (length < requests[header->type - 1].size)
+		return violate(why, "a message too short for its type");
+	if (session->greeted == (header->type == XDPD_HELLO))
+		return violate(why, "HELLO comes first, and once");
+	/* Nothing answers DETACH, so it needs no id, and it may come while something else is under way. */
+	if (header->type == XDPD_DETACH)
+		return 0;
+	if (header->id == 0)
+		return violate(why, "a request without an id");
+	if (session->request)
+		return violate(why, "a request while another is under way");
+	if (requests[header->type - 1].admin && !is_admin(session))
+		return failure(why, EACCES, "only administrators may %s (EACCES); uid %u is not in "
+					 "`access: { admin: ... }`", requests[header->type - 1].what,
+			    session->peer.uid);
+	return 0;
+}
+
+void session_handle(struct session *session, void *message, size_t length)
+{
+	const struct xdpd_header *header = message;
+	struct failure why = {};
+	int r;
+
+	r = check(session, header, length, &why);
+	session->request = header->id;
+	session->request_type = header->type;
+	server_count_request(session->server, header->type);
+	if (r == 0)
+		r = requests[header->type - 1].handler(session, message, length, &why);
+	if (r == 0)
+		return;
+	session_answer(session, &why);
+	if (r == -EPROTO || r == -EPROTONOSUPPORT)
+		session_doom(session, DETACH_VIOLATION);
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/status.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/attachment.h"
+#include "daemon/cleanup.h"
+#include "daemon/daemon.h"
+#include "daemon/server.h"
+
+/* How many of each thing there can be in the snapshot now. */
+struct sizes {
+	size_t interfaces, queues, consumers, verdicts;
+};
+
+static struct sizes measure(const struct daemon *daemon)
+{
+	struct sizes sizes = {.interfaces = daemon->n_interfaces};
+
+	for (size_t i = 0; i < daemon->n_interfaces; i++) {
+		const struct interface *interface = daemon->interfaces[i];
+
+		sizes.queues += interface->n_queues;
+		sizes.verdicts += interface->redirect ? interface->redirect->queues : 0;
+		for (size_t j = 0; j < interface->n_queues; j++)
+			sizes.consumers += interface->queues[j]->attachment != NULL;
+	}
+	return sizes;
+}
+
+/* Zero elements need no memory, and the array may be kept from the snapshot before. */
+static int make_room(void *array_pointer, size_t count, size_t size)
+{
+	void **array = array_pointer;
+	void *grown;
+
+	if (!count)
+		return 0;
+	grown = reallocarray(*array, count, size);
+	if (!grown)
+		return -ENOMEM;
+	*array = grown;
+	return 0;
+}
+
+static void take_verdicts(struct status *status, const struct interface *interface)
+{
+	for (uint32_t queue = 0; interface->redirect && queue < interface->redirect->queues; queue++) {
+		struct verdict_record *record = &status->verdicts[status->n_verdicts];
+		struct totals *totals = totals_get(&interface->daemon->totals, interface->name, queue);
+		struct xdpd_bpf_counters counters;
+
+		if (!totals || redirect_counters(interface->redirect, queue, &counters) < 0)
+			continue;
+		verdicts_add(&counters, &totals->verdicts);
+		(void)snprintf(record->device, sizeof(record->device), "%s", interface->name);
+		record->queue = queue;
+		memcpy(record->counters, counters.verdict, sizeof(record->counters));
+		status->n_verdicts++;
+	}
+}
+
+static void take_interface(struct status *status, struct interface *interface)
+{
+	interface_describe(interface, &status->interfaces[status->n_interfaces++]);
+	for (size_t i = 0; i < interface->n_queues; i++) {
+		struct queue *queue = interface->queues[i];
+
+		queue_describe(queue, &status->queues[status->n_queues++]);
+		if (queue->attachment)
+			attachment_describe(queue->attachment, &status->consumers[status->n_consumers++]);
+	}
+	take_verdicts(status, interface);
+}
+
+/* Queues that the file has and the running config has not, which no queue record can tell. */
+static uint32_t count_removed(const struct daemon *daemon)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < daemon->file->n_interfaces; i++) {
+		const struct config_interface *of_file = &daemon->file->interfaces[i];
+		const struct config_interface *running = config_find_interface(daemon->config, of_file->name);
+
+		for (size_t j = 0; j < of_file->n_queues; j++)
+			count += !running || !config_find_queue(running, of_file->queues[j].id);
+		count += of_file->all && (!running || !running->all);
+	}
+	return count;
+}
+
+static void take_daemon(struct status *status, const struct daemon *daemon)
+{
+	status->daemon = (struct xdpd_daemon_record){
+		.started = daemon->started,
+		.last_reload = daemon->last_reload,
+		.last_reload_ok = daemon->last_reload_ok,
+		.pid = (uint32_t)getpid(),
+		.runtime_changes = count_removed(daemon),
+	};
+	(void)snprintf(status->daemon.release, sizeof(status->daemon.release), "%s", XDPD_RELEASE);
+	(void)snprintf(status->daemon.config, sizeof(status->daemon.config), "%s", daemon->config_path);
+	for (size_t i = 0; i < status->n_queues; i++)
+		status->daemon.runtime_changes += status->queues[i].runtime;
+	memcpy(status->disconnects, daemon->disconnects, sizeof(status->disconnects));
+	if (daemon->server)
+		server_count(daemon->server, status->requests, status->request_failures, &status->sessions);
+}
+
+int daemon_snapshot(struct daemon *daemon, const struct status **ret)
+{
+	struct status *status = &daemon->status;
+	struct sizes sizes = measure(daemon);
+
+	if (make_room(&status->interfaces, sizes.interfaces, sizeof(*status->interfaces)) < 0 ||
+	    make_room(&status->queues, sizes.queues, sizeof(*status->queues)) < 0 ||
+	    make_room(&status->consumers, sizes.consumers, sizeof(*status->consumers)) < 0 ||
+	    make_room(&status->verdicts, sizes.verdicts, sizeof(*status->verdicts)) < 0)
+		return -ENOMEM;
+	status->n_interfaces = status->n_queues = status->n_consumers = status->n_verdicts = 0;
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		take_interface(status, daemon->interfaces[i]);
+	take_daemon(status, daemon);
+	*ret = status;
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * UMEM: the frames of a queue, in a memfd that the daemon makes, sizes and seals, so that nobody can truncate
+ * it under a mapping (no SIGBUS for anyone). A UMEM is a trust domain: all who map it see all its frames, and
+ * no mapping can be taken back, so one that an exclusive consumer had is never given to the next.
+ *
+ *     0                                             size          size + page
+ *     | frame 0 | frame 1 | ...        | frame n-1  | account     |
+ *     `------------ registered with the kernel -----'             `- end of the memfd
+ *
+ * Needs no capability.
+ */
+#ifndef DAEMON_UMEM_H
+#define DAEMON_UMEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/xdpd_protocol.h"
+
+struct umem {
+	int fd; /* -1: none */
+	uint32_t frames;
+	uint32_t frame_size;
+	uint32_t headroom;
+	size_t size; /* bytes of all frames: frames * frame_size */
+	struct xdpd_account *account; /* mapped; what the consumer writes there is for show only */
+	size_t account_length;
+};
+
+#define UMEM_NONE ((struct umem){.fd = -1})
+
+/* Owned by the caller, ends with umem_close(). Returns 0 or -errno (-ENOMEM, -EMFILE). */
+int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t headroom);
+
+/*
+ * Registers the frames with an AF_XDP socket [XDP_UMEM_REG]: the kernel pins the pages, so the mapping that
+ * the call needs is gone when it returns. Returns 0 or -errno: -ENOBUFS when the locked memory limit of the
+ * user is spent, -ENOMEM.
+ */
+int umem_register(const struct umem *umem, int socket_fd);
+
+/* For a UMEM_NONE too; leaves UMEM_NONE. The kernel keeps the pages until the socket's last holder is gone. */
+void umem_close(struct umem *umem);
+
+#endif
