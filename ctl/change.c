@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/access.h"
 #include "ctl/connection.h"
+#include "ctl/difference.h"
 #include "ctl/fragment.h"
 #include "ctl/show.h"
 #include "ctl/table.h"
@@ -109,16 +109,17 @@ static int fetch_channels(struct connection *connection, const char *device, uin
 			  struct failure *why)
 {
 	cleanup_json json_t *interfaces = NULL;
-	const json_t *interface;
-	size_t i;
 	int r = fetch_records(connection, XDPD_LIST_INTERFACES, &interfaces, why);
 
 	if (r < 0)
 		return r;
 	*ret = 0;
-	json_array_foreach(interfaces, i,
-			   interface) if (!strcmp(record_word(interface, "device"), device)) *ret =
-		(uint32_t)record_number(interface, "channels");
+	for (size_t i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *interface = json_array_get(interfaces, i);
+
+		if (!strcmp(record_word(interface, "device"), device))
+			*ret = (uint32_t)record_number(interface, "channels");
+	}
 	return 0;
 }
 
@@ -175,46 +176,12 @@ static int prepare_edit(struct connection *connection, const struct change *chan
 	if (r < 0)
 		return r;
 	path = record_word(daemon, "config");
-	if (!path || path[0] != '/')
+	if (path[0] != '/')
 		return failure(
 			why, ENOENT,
 			"nothing was changed: the daemon names no config file by a full path");
 	edit->path = text_of("%s", path);
 	return edited_text(connection, change, edit->path, &edit->text, why);
-}
-
-/* ---- whether a reload would change anything ---- */
-
-static bool same_interface(const struct config_interface *a, const struct config_interface *b)
-{
-	return a->mode == b->mode && a->bind == b->bind && a->all == b->all &&
-	       (!a->all || config_queue_equal(&a->all_queues, &b->all_queues));
-}
-
-static bool same_rest(const struct config *a, const struct config *b)
-{
-	return !strcmp(a->socket_path, b->socket_path) && a->socket_mode == b->socket_mode &&
-	       !strcmp(a->metrics.text, b->metrics.text) && access_equal(&a->admin, &b->admin);
-}
-
-/* The first thing in `a` that `b` has not or has differently, as text; NULL if there is none. */
-static char *difference(const struct config *a, const struct config *b)
-{
-	for (size_t i = 0; i < a->n_interfaces; i++) {
-		const struct config_interface *interface = &a->interfaces[i];
-		const struct config_interface *other = config_find_interface(b, interface->name);
-
-		if (!other || !same_interface(interface, other))
-			return text_of("%s", interface->name);
-		for (size_t j = 0; j < interface->n_queues; j++) {
-			const struct config_queue *queue = &interface->queues[j];
-			const struct config_queue *found = config_find_queue(other, queue->id);
-
-			if (!found || !config_queue_equal(queue, found))
-				return text_of("%s queue %u", interface->name, queue->id);
-		}
-	}
-	return same_rest(a, b) ? NULL : text_of("the settings beside the interfaces");
 }
 
 /* What a reload would change, NULL if nothing. */
@@ -237,9 +204,7 @@ static int reload_would_change(struct connection *connection, const struct edit 
 			"saved in %s, not reloaded: can't compare it with the running config",
 			edit->path);
 	}
-	*ret = difference(running, file);
-	if (!*ret)
-		*ret = difference(file, running);
+	*ret = config_difference(running, file);
 	return 0;
 }
 
@@ -269,10 +234,9 @@ static int save_edit(struct connection *connection, const struct edit *edit, con
 		return 0;
 	}
 	r = config_save(edit->path, edit->text);
-	if (r < 0) {
+	if (r < 0)
 		return failure(why, -r, "%s, but not saved: can't write %s: %s", done, edit->path,
 			       strerror(-r));
-	}
 	outcome->saved = true;
 	r = reload_would_change(connection, edit, &more, why);
 	if (r < 0)
@@ -297,8 +261,7 @@ static int fetch_changed(struct connection *connection, const struct change *cha
 {
 	cleanup_json json_t *interfaces = NULL;
 	cleanup_json json_t *queues = NULL;
-	json_t *changed = NULL, *queue;
-	size_t i;
+	json_t *changed;
 	int r = fetch_records(connection, XDPD_LIST_INTERFACES, &interfaces, why);
 
 	if (r >= 0)
@@ -306,11 +269,13 @@ static int fetch_changed(struct connection *connection, const struct change *cha
 	if (r < 0)
 		return r;
 	changed = json_array();
-	json_array_foreach(
-		queues, i,
-		queue) if (!strcmp(record_word(queue, "device"), change->device) &&
-			   queue_ids_has(&change->ids, (uint32_t)record_number(queue, "queue")))
-		json_array_append(changed, queue);
+	for (size_t i = 0; i < json_array_size(queues); i++) {
+		json_t *queue = json_array_get(queues, i);
+
+		if (!strcmp(record_word(queue, "device"), change->device) &&
+		    queue_ids_has(&change->ids, (uint32_t)record_number(queue, "queue")))
+			json_array_append(changed, queue);
+	}
 	*ret = changed;
 	return 0;
 }
@@ -318,14 +283,13 @@ static int fetch_changed(struct connection *connection, const struct change *cha
 /* Those that nobody can attach to now. */
 static json_t *amiss(const json_t *queues)
 {
-	json_t *found = json_array(), *queue;
-	size_t i;
+	json_t *found = json_array();
 
-	json_array_foreach(queues, i, queue)
-	{
+	for (size_t i = 0; i < json_array_size(queues); i++) {
+		json_t *queue = json_array_get(queues, i);
 		const char *state = record_word(queue, "state");
 
-		if (!state || (strcmp(state, "ready") && strcmp(state, "attached")))
+		if (strcmp(state, "ready") && strcmp(state, "attached"))
 			json_array_append(found, queue);
 	}
 	return found;

@@ -266,28 +266,32 @@ void print_queue_rows(const json_t *queues)
 
 /* ---- status ---- */
 
+/* The member of that device's interface, null if it is not there. */
+static json_t *of_interface(const json_t *interfaces, const json_t *device, const char *key)
+{
+	for (size_t i = 0; i < json_array_size(interfaces); i++) {
+		const json_t *interface = json_array_get(interfaces, i);
+
+		if (json_equal(json_object_get(interface, "device"), device))
+			return json_object_get(interface, key);
+	}
+	return json_null();
+}
+
 int fetch_queues(struct connection *connection, const json_t *interfaces, json_t **ret,
 		 struct failure *why)
 {
-	json_t *queue, *interface;
-	size_t i, j;
+	static const char *const keys[] = {"wanted_mode", "mode"};
 	int r = fetch_records(connection, XDPD_LIST_QUEUES, ret, why);
 
 	if (r < 0)
 		return r;
-	json_array_foreach(*ret, i, queue)
-	{
-		json_object_set_new(queue, "wanted_mode", json_null());
-		json_object_set_new(queue, "mode", json_null());
-		json_array_foreach(interfaces, j, interface)
-		{
-			if (!json_equal(json_object_get(interface, "device"),
-					json_object_get(queue, "device")))
-				continue;
-			json_object_set(queue, "wanted_mode",
-					json_object_get(interface, "wanted_mode"));
-			json_object_set(queue, "mode", json_object_get(interface, "mode"));
-		}
+	for (size_t i = 0; i < json_array_size(*ret); i++) {
+		json_t *queue = json_array_get(*ret, i);
+		const json_t *device = json_object_get(queue, "device");
+
+		for (size_t j = 0; j < SIZE(keys); j++)
+			json_object_set(queue, keys[j], of_interface(interfaces, device, keys[j]));
 	}
 	return 0;
 }

@@ -20,19 +20,18 @@ bool record_flag(const json_t *record, const char *key)
 
 const char *record_word(const json_t *record, const char *key)
 {
-	return json_string_value(json_object_get(record, key));
+	const char *word = json_string_value(json_object_get(record, key));
+
+	return word ? word : "";
 }
 
 static char *joined(const json_t *array)
 {
 	char *text = text_of("%s", "");
-	const json_t *value;
-	size_t i;
 
-	json_array_foreach(array, i, value)
-	{
+	for (size_t i = 0; i < json_array_size(array); i++) {
 		cleanup_free char *before = text;
-		cleanup_free char *cell = cell_text(value);
+		cleanup_free char *cell = cell_text(json_array_get(array, i));
 
 		text = text_of("%s%s%s", before, i ? "," : "", cell);
 	}
@@ -119,26 +118,30 @@ void print_table(const struct column *columns, size_t n, const json_t *records, 
 		free(cells[i]);
 }
 
+static void print_block(const struct column *columns, size_t n, int width, const json_t *record)
+{
+	for (size_t i = 0; i < n; i++) {
+		cleanup_free char *text = column_text(&columns[i], record);
+
+		if (text)
+			printf("    %-*s  %s\n", width, columns[i].heading, text);
+	}
+}
+
 void print_blocks(char *(*title)(const json_t *record), const struct column *columns, size_t n,
 		  const json_t *records)
 {
-	size_t width = 0, row;
-	const json_t *record;
+	size_t width = 0;
 
 	for (size_t i = 0; i < n; i++)
 		if (strlen(columns[i].heading) > width)
 			width = strlen(columns[i].heading);
-	json_array_foreach(records, row, record)
-	{
+	for (size_t row = 0; row < json_array_size(records); row++) {
+		const json_t *record = json_array_get(records, row);
 		cleanup_free char *head = title(record);
 
 		printf("%s%s\n", row ? "\n" : "", head);
-		for (size_t i = 0; i < n; i++) {
-			cleanup_free char *text = column_text(&columns[i], record);
-
-			if (text)
-				printf("    %-*s  %s\n", (int)width, columns[i].heading, text);
-		}
+		print_block(columns, n, (int)width, record);
 	}
 }
 

@@ -31,7 +31,7 @@ void print_blocks(char *(*title)(const json_t *record), const struct column *col
 /* The whole document, or with `line` one without a break in it, flushed. */
 void print_json(const json_t *document, bool line);
 
-/* Members of a record; absent ones read 0, false and NULL. */
+/* Members of a record; absent ones read 0, false and "". */
 json_int_t record_number(const json_t *record, const char *key);
 bool record_flag(const json_t *record, const char *key);
 const char *record_word(const json_t *record, const char *key);

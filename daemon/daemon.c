@@ -441,6 +441,17 @@ bool daemon_is_runtime(const struct daemon *daemon, const char *device, uint32_t
 
 /* ---- life ---- */
 
+/* By name, as it may have just appeared, or by index, as it may have just been renamed. */
+static bool is_ours(void *context, int ifindex, const char *name)
+{
+	const struct daemon *daemon = context;
+
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		if (daemon->interfaces[i]->link.ifindex == ifindex || !strcmp(daemon->interfaces[i]->name, name))
+			return true;
+	return false;
+}
+
 static int on_link_change(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct daemon *daemon = context;
@@ -448,7 +459,7 @@ static int on_link_change(sd_event_source *source, int fd, uint32_t events, void
 	(void)source;
 	(void)fd;
 	(void)events;
-	if (nic_drain(daemon->nic))
+	if (nic_drain(daemon->nic, is_ours, daemon))
 		daemon_reconcile(daemon);
 	return 0;
 }

@@ -269,9 +269,21 @@ static int run(const char *path, struct config *config)
 	return r < 0 ? 1 : 0;
 }
 
+/* The path as others can use it: xdpctl edits the file, from wherever it is run. To be freed. */
+static char *absolute(const char *path)
+{
+	cleanup_free char *folder = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
+	char *result;
+
+	if (!folder || asprintf(&result, "%s%s%s", folder, path[0] == '/' ? "" : "/", path) < 0)
+		return NULL;
+	return result;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {.config = CONFIG_DEFAULT_PATH, .level = LOG_INFO};
+	cleanup_free char *path = NULL;
 	struct config *config = NULL;
 	int status = parse_options(&options, argc, argv);
 
@@ -285,5 +297,6 @@ int main(int argc, char **argv)
 	}
 	log_open(options.level);
 	raise_limits();
-	return run(options.config, config);
+	path = absolute(options.config);
+	return run(path ? path : options.config, config);
 }

@@ -141,20 +141,6 @@ int nic_fd(const struct nic *nic)
 	return mnl_socket_get_fd(nic->watch);
 }
 
-int nic_drain(struct nic *nic)
-{
-	int any = 0;
-
-	for (;;) {
-		ssize_t length = recv(nic_fd(nic), nic->buffer, sizeof(nic->buffer), MSG_DONTWAIT);
-
-		/* ENOBUFS: some were lost, which is news as well. */
-		if (length < 0 && errno != ENOBUFS && errno != EINTR)
-			return any;
-		any = 1;
-	}
-}
-
 static uint32_t read_program_id(const struct nlattr *xdp)
 {
 	const struct nlattr *attribute;
@@ -192,6 +178,40 @@ static int read_link(const struct nlmsghdr *message, void *context)
 		}
 	}
 	return MNL_CB_OK;
+}
+
+struct watcher {
+	bool (*concerns)(void *context, int ifindex, const char *name);
+	void *context;
+	bool any;
+};
+
+static int look_at_news(const struct nlmsghdr *message, void *context)
+{
+	struct watcher *watcher = context;
+	struct nic_link link = {};
+
+	if (message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK) {
+		(void)read_link(message, &link);
+		watcher->any = watcher->any || watcher->concerns(watcher->context, link.ifindex, link.name);
+	}
+	return MNL_CB_OK;
+}
+
+bool nic_drain(struct nic *nic, bool (*concerns)(void *context, int ifindex, const char *name), void *context)
+{
+	struct watcher watcher = {concerns, context, false};
+
+	for (;;) {
+		ssize_t length = recv(nic_fd(nic), nic->buffer, sizeof(nic->buffer), MSG_DONTWAIT);
+
+		if (length >= 0)
+			(void)mnl_cb_run(nic->buffer, (size_t)length, 0, 0, look_at_news, &watcher);
+		else if (errno == ENOBUFS)
+			watcher.any = true;
+		else if (errno != EINTR)
+			return watcher.any;
+	}
 }
 
 int nic_find(struct nic *nic, const char *name, struct nic_link *ret)

@@ -41,10 +41,10 @@ struct nic *nic_close(struct nic *nic);
 int nic_fd(const struct nic *nic);
 
 /*
- * Takes in what nic_fd() has to say without looking at it: 1 if anything was there, 0 if not. What changed is
- * then asked for anew, so a lost notification (ENOBUFS) does no harm.
+ * Takes in what nic_fd() has to say: true if something happened to an interface that `concerns` says yes to,
+ * or some news were lost (ENOBUFS), so that anything may have. What it was is then asked for anew.
  */
-int nic_drain(struct nic *nic);
+bool nic_drain(struct nic *nic, bool (*concerns)(void *context, int ifindex, const char *name), void *context);
 
 /* The interface of this name as it is now; `ret->ifindex` is 0 if there is none. Returns 0 or -errno. */
 int nic_find(struct nic *nic, const char *name, struct nic_link *ret);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/queue.h"
 
-#include <pwd.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -273,17 +272,13 @@ static int fail_held(struct queue *queue, struct failure *why)
 {
 	const struct former_consumer *former = &queue->former;
 	const char *device = queue->interface->name;
-	cleanup_free char *buffer = malloc(1024);
-	struct passwd entry, *user = NULL;
 
 	if (!former->name[0])
 		return failure(why, EBUSY, "%s queue %u: another program's AF_XDP socket has the queue (EBUSY); end "
 					"that program, `ss --xdp -p` lists them", device, queue->id);
-	if (buffer)
-		(void)getpwuid_r(former->uid, &entry, buffer, 1024, &user);
-	return failure(why, EBUSY, "%s queue %u: former consumer `%s` (uid %u%s%s, pid %d) still holds its socket "
-				"(EBUSY); the queue is free as soon as it closes it or ends", device, queue->id,
-		    former->name, former->uid, user ? " " : "", user ? user->pw_name : "", former->pid);
+	return failure(why, EBUSY, "%s queue %u: former consumer `%s` (uid %u, pid %d) still holds its socket "
+				   "(EBUSY); the queue is free as soon as it closes it or ends", device, queue->id,
+		       former->name, former->uid, former->pid);
 }
 
 static int fail_bind(struct queue *queue, int code, struct failure *why)

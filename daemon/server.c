@@ -289,6 +289,9 @@ static bool concerns(const struct session *session, const struct xdpd_event *eve
 		return true;
 	if (!attachment || !attachment->running || strcmp(event->device, attachment->queue->interface->name))
 		return false;
+	/* It is the one that attached, and has its answer. */
+	if (event->kind == XDPD_EVENT_ATTACHED)
+		return false;
 	return event->queue == UINT32_MAX || event->queue == attachment->queue->id;
 }
 

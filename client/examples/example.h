@@ -56,6 +56,7 @@ struct example {
 	uint64_t seconds; /* 0: no limit */
 	bool quiet, verbose;
 	struct xdpd *x;
+	uint64_t frames, bytes; /* received, reflected or sent */
 };
 
 static volatile sig_atomic_t stopped;
@@ -201,31 +202,87 @@ static inline int wait_for_frames(struct example *example, int timeout_ms)
 	return r == -EINTR ? 0 : r;
 }
 
-/* A frame count each second. */
+/* A line each second. */
 struct meter {
-	uint64_t next, last_count, last_time;
+	const char *what;
+	uint64_t next, last_frames, last_time;
 };
 
-static inline void meter_start(struct meter *meter)
+static inline void meter_start(struct meter *meter, const char *what, uint64_t now)
 {
-	meter->last_time = now_ns();
-	meter->next = meter->last_time + NSEC;
-	meter->last_count = 0;
+	*meter = (struct meter){.what = what, .last_time = now, .next = now + NSEC};
 }
 
-static inline void meter_show(struct meter *meter, const char *what, uint64_t count, uint64_t now)
+static inline void meter_show(struct meter *meter, const struct example *example, uint64_t now)
 {
 	double seconds = (double)(now - meter->last_time) / (double)NSEC;
 
-	printf("%s %.0f frames/s, %llu in all\n", what,
-	       (double)(count - meter->last_count) / seconds, (unsigned long long)count);
-	meter->last_count = count;
+	if (example->quiet || now < meter->next)
+		return;
+	printf("%s %.0f frames/s, %llu in all\n", meter->what,
+	       (double)(example->frames - meter->last_frames) / seconds,
+	       (unsigned long long)example->frames);
+	meter->last_frames = example->frames;
 	meter->last_time = now;
 	meter->next = now + NSEC;
 }
 
+static inline uint64_t end_of_time(const struct example *example, uint64_t now)
+{
+	return example->seconds ? now + example->seconds * NSEC : UINT64_MAX;
+}
+
+/*
+ * Calls `burst`, which takes in up to BURST_MAX frames and returns how many, until the count or the time is
+ * reached, a signal came, or the attachment has ended (then -errno). What has arrived by then is taken in,
+ * too; but under traffic that does not end, this does.
+ */
+static inline int receive_until_done(struct example *example, const char *what,
+				     uint32_t (*burst)(struct example *example))
+{
+	uint64_t now = now_ns();
+	uint64_t end = end_of_time(example, now);
+	struct meter meter;
+	int r = 0;
+
+	meter_start(&meter, what, now);
+	while (!stopped && r >= 0 && now < end && example->frames < example->count) {
+		/* The clock is looked at only between runs of bursts. */
+		for (int i = 0; i < 256 && burst(example) > 0; i++)
+			;
+		now = now_ns();
+		meter_show(&meter, example, now);
+		if (example->frames < example->count)
+			r = wait_for_frames(example, 100);
+	}
+	for (uint32_t i = 0; i <= xdpd_frames(example->x) / BURST_MAX && burst(example) > 0; i++)
+		;
+	return r;
+}
+
+/* How many frames may still be taken in at once. */
+static inline uint32_t burst_size(const struct example *example)
+{
+	uint64_t wanted = example->count - example->frames;
+
+	return wanted < BURST_MAX ? (uint32_t)wanted : BURST_MAX;
+}
+
+/* Gives the kernel up to a second to take what is queued; returns how many frames it has not taken. */
+static inline uint32_t flush(struct example *example)
+{
+	uint64_t end = now_ns() + NSEC;
+	uint32_t pending = xdpd_tx_pending(example->x);
+
+	while (pending && now_ns() < end) {
+		usleep(1000);
+		pending = xdpd_tx_pending(example->x);
+	}
+	return pending;
+}
+
 /* Ends the attachment; returns the exit status for how the loop ended (`r` < 0: by an error). */
-static inline int finish(struct example *example, int r, uint64_t count)
+static inline int finish(struct example *example, int r)
 {
 	const char *reason = xdpd_reason(example->x);
 	int status = EXIT_DONE;
@@ -234,7 +291,7 @@ static inline int finish(struct example *example, int r, uint64_t count)
 		fprintf(stderr, "%s: %s queue %u: the attachment has ended: %s\n", example->program,
 			example->device, example->queue, *reason ? reason : strerror(-r));
 		status = status_of_error(r);
-	} else if (example->count != UINT64_MAX && count < example->count && !stopped) {
+	} else if (example->count != UINT64_MAX && example->frames < example->count && !stopped) {
 		status = EXIT_TOO_FEW;
 	}
 	example->x = xdpd_close(example->x);

@@ -9,11 +9,7 @@ static const char help[] = "\n"
 			   "\n"
 			   "  -x, --hexdump        show every frame\n";
 
-struct receiver {
-	struct example example;
-	bool hexdump;
-	uint64_t frames, bytes;
-};
+static bool dump;
 
 static void hexdump(const unsigned char *frame, uint32_t length)
 {
@@ -33,84 +29,45 @@ static void hexdump(const unsigned char *frame, uint32_t length)
 	}
 }
 
-/* Takes in one burst, at most as many frames as are still wanted. */
-static uint32_t receive(struct receiver *receiver)
+static uint32_t receive(struct example *example)
 {
-	struct xdpd *x = receiver->example.x;
-	uint64_t wanted = receiver->example.count - receiver->frames;
+	struct xdpd *x = example->x;
 	struct xdp_desc frames[BURST_MAX];
-	uint32_t n = xdpd_rx(x, frames, wanted < BURST_MAX ? (uint32_t)wanted : BURST_MAX);
+	uint32_t n = xdpd_rx(x, frames, burst_size(example));
 
 	for (uint32_t i = 0; i < n; i++) {
-		receiver->bytes += frames[i].len;
-		if (receiver->hexdump) {
+		example->bytes += frames[i].len;
+		if (dump) {
 			printf("frame %llu, %u bytes\n",
-			       (unsigned long long)(receiver->frames + i + 1), frames[i].len);
+			       (unsigned long long)(example->frames + i + 1), frames[i].len);
 			hexdump(xdpd_frame(x, frames[i].addr), frames[i].len);
 		}
 	}
 	xdpd_release(x, frames, n);
-	receiver->frames += n;
+	example->frames += n;
 	return n;
-}
-
-/* What has arrived already is received, too; but under traffic that does not end, this does. */
-static void drain(struct receiver *receiver)
-{
-	uint64_t limit = receiver->frames + xdpd_frames(receiver->example.x);
-
-	while (receiver->frames < limit && receive(receiver) > 0)
-		;
-}
-
-static int run(struct receiver *receiver)
-{
-	struct example *example = &receiver->example;
-	uint64_t end = example->seconds ? now_ns() + example->seconds * NSEC : UINT64_MAX;
-	struct meter meter;
-	uint64_t now;
-	int r = 0;
-
-	meter_start(&meter);
-	while (!stopped && r >= 0 && receiver->frames < example->count) {
-		/* The clock is looked at only between runs of bursts. */
-		for (int i = 0; i < 256 && receive(receiver) > 0; i++)
-			;
-		now = now_ns();
-		if (now >= end)
-			break;
-		if (!example->quiet && now >= meter.next)
-			meter_show(&meter, "receiving", receiver->frames, now);
-		if (receiver->frames < example->count)
-			r = wait_for_frames(example, 100);
-	}
-	drain(receiver);
-	return r;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"hexdump", no_argument, NULL, 'x'},
 						COMMON_OPTIONS};
-	struct receiver receiver = {
-		.example = {.program = "xdpd-rx", .help = help, .count = UINT64_MAX},
-	};
-	struct example *example = &receiver.example;
+	struct example example = {.program = "xdpd-rx", .help = help, .count = UINT64_MAX};
 	struct xdpd_stats stats;
 	int option, r;
 
 	while ((option = getopt_long(argc, argv, "x" COMMON_LETTERS, options, NULL)) >= 0)
 		if (option == 'x')
-			receiver.hexdump = true;
+			dump = true;
 		else
-			take_option(example, option);
-	take_arguments(example, argc, argv);
-	begin(example, 0);
-	r = run(&receiver);
-	stats = read_stats(example);
-	r = finish(example, r, receiver.frames);
+			take_option(&example, option);
+	take_arguments(&example, argc, argv);
+	begin(&example, 0);
+	r = receive_until_done(&example, "receiving", receive);
+	stats = read_stats(&example);
+	r = finish(&example, r);
 	printf("received %llu frames %llu bytes, dropped %llu, ring full %llu\n",
-	       (unsigned long long)receiver.frames, (unsigned long long)receiver.bytes,
+	       (unsigned long long)example.frames, (unsigned long long)example.bytes,
 	       (unsigned long long)stats.dropped, (unsigned long long)stats.ring_full);
 	return r;
 }
