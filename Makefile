@@ -151,6 +151,8 @@ install: all
 	install -D -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/xdpd
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/xdpctl $(EXAMPLES)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 ctl/xdpctl.8
+	install -D -m 644 ctl/xdpctl.bash-completion \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xdpctl
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include client/xdpd.h client/xdpd_ring.h client/xdpd_protocol.h
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/libxdpd.a
 	install -D -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/libxdpd.so.0

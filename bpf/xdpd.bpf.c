@@ -9,10 +9,10 @@
 
 #include "bpf/xdpd_bpf.h"
 
-/* False where the kernel or the driver can't take a program for multi-buffer frames. */
+/* False where the kernel can't take a program for multi-buffer frames (before 5.18). */
 const volatile _Bool multi_buffer = 1;
 
-/* Both are resized to the interface's queues before the load. */
+/* All are resized to the interface's queues before the load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
 	__uint(max_entries, 1);
@@ -21,42 +21,52 @@ struct {
 } sockets SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct xdpd_bpf_counters);
+	__type(value, struct xdpd_bpf_queue);
+} queues SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, XDPD_VERDICT_COUNT);
+	__type(key, __u32);
+	__type(value, struct xdpd_bpf_counter);
 } counters SEC(".maps");
 
-static __always_inline void count(__u32 queue, enum xdpd_verdict verdict, __u64 bytes)
+static __always_inline enum xdpd_verdict judge(__u32 index, __u64 bytes)
 {
-	struct xdpd_bpf_counters *of_queue = bpf_map_lookup_elem(&counters, &queue);
+	struct xdpd_bpf_queue *queue = bpf_map_lookup_elem(&queues, &index);
 
-	if (of_queue) {
-		of_queue->verdict[verdict].packets++;
-		of_queue->verdict[verdict].bytes += bytes;
-	}
+	if (!queue || !queue->capacity)
+		return XDPD_VERDICT_PASS;
+	/* The socket is bound without XDP_USE_SG and would drop it. */
+	if (bytes > queue->capacity)
+		return XDPD_VERDICT_PASS_OVERSIZE;
+	/* The flags are what is returned for an empty slot, as when the consumer's last fd has gone [Linux 5.3]. */
+	if (bpf_redirect_map(&sockets, index, XDP_PASS) != XDP_REDIRECT)
+		return XDPD_VERDICT_PASS;
+	return XDPD_VERDICT_REDIRECT;
 }
 
+/*
+ * Loadable with CAP_BPF and CAP_NET_ADMIN alone: without CAP_PERFMON the verifier takes neither the difference
+ * of two packet pointers, nor a variable offset from one, nor an offset that differs between paths.
+ */
 SEC("xdp.frags")
 int xdpd_redirect(struct xdp_md *ctx)
 {
 	__u32 queue = ctx->rx_queue_index;
-	__u64 linear = ctx->data_end - ctx->data;
-	__u64 bytes = multi_buffer ? bpf_xdp_get_buff_len(ctx) : linear;
+	__u64 bytes = multi_buffer ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data;
+	enum xdpd_verdict verdict = judge(queue, bytes);
+	__u32 index = xdpd_bpf_counter_index(queue, verdict);
+	struct xdpd_bpf_counter *counter = bpf_map_lookup_elem(&counters, &index);
 
-	/* The sockets are bound without XDP_USE_SG: one would drop the frame for its length. */
-	if (bytes != linear) {
-		count(queue, XDPD_VERDICT_PASS_FRAGMENTS, bytes);
-		return XDP_PASS;
+	if (counter) {
+		counter->packets++;
+		counter->bytes += bytes;
 	}
-
-	/* The flags are what is returned for an empty slot [Linux 5.3]. */
-	if (bpf_redirect_map(&sockets, queue, XDP_PASS) != XDP_REDIRECT) {
-		count(queue, XDPD_VERDICT_PASS, bytes);
-		return XDP_PASS;
-	}
-	count(queue, XDPD_VERDICT_REDIRECT, bytes);
-	return XDP_REDIRECT;
+	return verdict == XDPD_VERDICT_REDIRECT ? XDP_REDIRECT : XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

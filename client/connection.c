@@ -175,7 +175,8 @@ static int receive(struct xdpd_connection *connection, struct xdpd_received *ret
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
 	if (length <= 0)
-		return end(connection, -ECONNRESET, "xdpd has ended or closed the connection (ECONNRESET)");
+		return end(connection, -ECONNRESET,
+			   "xdpd has ended or closed the connection (ECONNRESET)");
 	ret->length = (size_t)length;
 	take_fds(ret, &message);
 	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || !has_good_header(ret)) {
@@ -237,7 +238,8 @@ static int refusal(struct xdpd_connection *connection, const struct xdpd_receive
 {
 	const struct xdpd_error *error = &received->error;
 
-	if (received->length < sizeof(*error) || received->n_fds || error->code == 0 || error->code > 4095)
+	if (received->length < sizeof(*error) || received->n_fds || error->code == 0 ||
+	    error->code > 4095)
 		return end_of_protocol(connection);
 	keep_reason(connection, error->reason);
 	return -(int)error->code;
@@ -272,7 +274,7 @@ int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message ty
 			continue;
 		}
 		if (received.header.id != connection->id || received.header.type != answer ||
-		    received.length < answer_length)
+		    received.length < answer_length || (received.n_fds && answer != XDPD_GRANT))
 			return end_of_protocol(connection);
 		memcpy(ret, &received, sizeof(received));
 		received.n_fds = 0;
@@ -330,8 +332,6 @@ static int greet(struct xdpd_connection *connection, const char *name, uint64_t 
 				sizeof(received.welcome), &received, deadline);
 	if (r < 0)
 		return r;
-	if (received.n_fds)
-		return end_of_protocol(connection);
 	if (received.welcome.version != XDPD_PROTOCOL_VERSION)
 		return end(connection, -EPROTONOSUPPORT,
 			   "xdpd speaks another version of the protocol (EPROTONOSUPPORT)");

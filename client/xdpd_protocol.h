@@ -245,7 +245,7 @@ enum xdpd_queue_state {
 
 struct xdpd_daemon_record {
 	char release[32];
-	char config[128];
+	char config[512]; /* the file's absolute path */
 	uint64_t started;     /* seconds since the epoch */
 	uint64_t last_reload; /* seconds since the epoch of the last successful load */
 	uint32_t pid;

@@ -32,6 +32,13 @@ static const char *const detach_reason_texts[DETACH_REASON_COUNT] = {
 #undef X
 };
 
+static struct log_context about(const struct attachment *attachment)
+{
+	return (struct log_context){.device = attachment->queue->interface->name,
+				    .queue = attachment->queue->id,
+				    .consumer = attachment->name};
+}
+
 static sd_event *event_of(const struct attachment *attachment)
 {
 	return attachment->queue->interface->daemon->event;
@@ -177,7 +184,8 @@ static int let_frames_flow(struct attachment *attachment, struct failure *why)
 
 	queue_start_counting(queue);
 	attachment->running = true;
-	r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd) : -ENETDOWN;
+	r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd, umem_capacity(&queue->umem))
+		     : -ENETDOWN;
 	if (r < 0)
 		return failure(why, -r, "%s queue %u: can't redirect to the socket (%s)", queue->interface->name,
 			    queue->id, strerrorname_np(-r));
@@ -202,7 +210,7 @@ void attachment_start(struct attachment *attachment)
 		owner.started(owner.context, &why);
 		return;
 	}
-	daemon_tell(queue->interface->daemon, XDPD_EVENT_ATTACHED, queue->interface->name, queue->id,
+	daemon_tell(queue->interface->daemon, XDPD_EVENT_ATTACHED, about(attachment),
 		    "consumer `%s` attached (uid %u, pid %d, %s)", attachment->name, attachment->uid,
 		    attachment->pid, attachment->transmit ? "receives and transmits" : "receives");
 	owner.started(owner.context, NULL);
@@ -221,7 +229,7 @@ void attachment_end(struct attachment *attachment, enum detach_reason reason)
 	queue->attachment = NULL;
 	daemon->disconnects[reason]++;
 	if (was_running)
-		daemon_tell(daemon, XDPD_EVENT_DETACHED, queue->interface->name, queue->id,
+		daemon_tell(daemon, XDPD_EVENT_DETACHED, about(attachment),
 			    "consumer `%s` detached: %s (uid %u, pid %d)", attachment->name,
 			    detach_reason_texts[reason], attachment->uid, attachment->pid);
 	queue_recycle(queue, attachment->name, attachment->uid, attachment->pid);

@@ -37,11 +37,11 @@ static int priority_of(enum xdpd_event_kind kind, const char *text)
 	}
 }
 
-void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind, const char *device, uint32_t queue,
+void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind, struct log_context about,
 		 const char *format, ...)
 {
 	struct timespec now;
-	struct xdpd_event event = {.kind = kind, .queue = queue};
+	struct xdpd_event event = {.kind = kind, .queue = about.queue};
 	va_list args;
 
 	va_start(args, format);
@@ -49,10 +49,9 @@ void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind, const char *d
 	va_end(args);
 	clock_gettime(CLOCK_REALTIME, &now);
 	event.time = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-	if (device)
-		(void)snprintf(event.device, sizeof(event.device), "%s", device);
-	log_write(priority_of(kind, event.text), (struct log_context){.device = device, .queue = queue}, "%s",
-		  event.text);
+	if (about.device)
+		(void)snprintf(event.device, sizeof(event.device), "%s", about.device);
+	log_write(priority_of(kind, event.text), about, "%s", event.text);
 	if (daemon->server)
 		server_broadcast(daemon->server, &event);
 }
@@ -349,7 +348,7 @@ int daemon_reload(struct daemon *daemon, struct report *report)
 	daemon->last_reload_ok = r == 0;
 	if (r < 0) {
 		report_errors(report, &errors);
-		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, NULL, UINT32_MAX,
+		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, LOG_NOTHING,
 			    "reload failed, nothing changed: %s",
 			    errors.n_lines ? errors.lines[0] : strerror(-r));
 		config_errors_clear(&errors);
@@ -366,7 +365,7 @@ int daemon_reload(struct daemon *daemon, struct report *report)
 	config_free(before);
 	if (file != before)
 		config_free(file);
-	daemon_tell(daemon, XDPD_EVENT_RELOADED, NULL, UINT32_MAX, "reloaded %s", daemon->config_path);
+	daemon_tell(daemon, XDPD_EVENT_RELOADED, LOG_NOTHING, "reloaded %s", daemon->config_path);
 	return 0;
 }
 
@@ -489,7 +488,7 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 
 void daemon_stop(struct daemon *daemon)
 {
-	daemon_tell(daemon, XDPD_EVENT_STOPPING, NULL, UINT32_MAX, "xdpd is stopping");
+	daemon_tell(daemon, XDPD_EVENT_STOPPING, LOG_NOTHING, "xdpd is stopping");
 	while (daemon->n_interfaces) {
 		interface_free(daemon->interfaces[daemon->n_interfaces - 1], DETACH_SHUTDOWN);
 		daemon->n_interfaces--;

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "daemon/failure.h"
 #include "daemon/interface.h"
+#include "daemon/log.h"
 #include "daemon/status.h"
 #include "daemon/totals.h"
 
@@ -71,9 +72,8 @@ int daemon_remove_queue(struct daemon *daemon, const char *device, const char *f
 struct interface *daemon_find_interface(const struct daemon *daemon, const char *name);
 
 /* Says once what happened: to the log, to subscribers and to the consumers that it is about. */
-__attribute__((format(printf, 5, 6))) void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind,
-						       const char *device, uint32_t queue,
-						       const char *format, ...);
+__attribute__((format(printf, 4, 5))) void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind,
+						       struct log_context about, const char *format, ...);
 
 /* The config's settings of a queue differ from the file's. */
 bool daemon_is_runtime(const struct daemon *daemon, const char *device, uint32_t queue);

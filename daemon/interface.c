@@ -34,7 +34,9 @@ struct interface *interface_free(struct interface *interface, enum detach_reason
 
 static void tell(struct interface *interface, enum xdpd_event_kind kind, const char *what)
 {
-	daemon_tell(interface->daemon, kind, interface->name, UINT32_MAX, "%s", what);
+	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
+
+	daemon_tell(interface->daemon, kind, about, "%s", what);
 }
 
 static bool is_up(const struct nic_link *link)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -42,7 +43,9 @@ static void print_help(void)
 	       "      --check FILE   say what is wrong with a config, all of it, and end\n"
 	       "  -v, --verbose      log every change of state\n"
 	       "      --version      print the version and end\n"
-	       "  -h, --help         print this and end\n");
+	       "  -h, --help         print this and end\n"
+	       "\n"
+	       "Exit status: 0 ended as asked, 1 could not start or go on, 78 the config is not valid.\n");
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -85,13 +88,26 @@ static int parse_options(struct options *options, int argc, char **argv)
 	return -1;
 }
 
+static int check(const char *path)
+{
+	struct config_errors errors = {};
+	struct config *config = NULL;
+	int r = config_load(path, &config, &errors);
+
+	for (size_t i = 0; i < errors.n_lines; i++)
+		fprintf(stderr, "%s\n", errors.lines[i]);
+	config_errors_clear(&errors);
+	config_free(config);
+	return r < 0 ? EX_CONFIG : 0;
+}
+
 static int load_config(const char *path, struct config **ret)
 {
 	struct config_errors errors = {};
 	int r = config_load(path, ret, &errors);
 
 	for (size_t i = 0; i < errors.n_lines; i++)
-		fprintf(stderr, "%s\n", errors.lines[i]);
+		log_error("%s", errors.lines[i]);
 	config_errors_clear(&errors);
 	return r;
 }
@@ -231,7 +247,8 @@ static int start(struct process *process, sd_event *event, const char *path, str
 		return failure(why, -r, "can't set up the event loop (%s)", strerrorname_np(-r));
 	daemon_reconcile(daemon);
 	daemon->ready = true;
-	log_info("xdpd " XDPD_RELEASE " is ready: control socket %s, metrics %s", config->socket_path,
+	log_info("xdpd " XDPD_RELEASE " is ready: control socket %s, metrics %s",
+		 listen_fd < 0 ? config->socket_path : "from the service manager",
 		 config->metrics.on ? config->metrics.text : "off");
 	on_idle(NULL, process);
 	sd_notify(0, "READY=1");
@@ -289,13 +306,11 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (load_config(options.config, &config) < 0)
-		return 1;
-	if (options.check) {
-		config_free(config);
-		return 0;
-	}
+	if (options.check)
+		return check(options.config);
 	log_open(options.level);
+	if (load_config(options.config, &config) < 0)
+		return EX_CONFIG;
 	raise_limits();
 	path = absolute(options.config);
 	return run(path ? path : options.config, config);

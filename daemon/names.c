@@ -24,7 +24,7 @@ const struct names queue_state_names =
 
 const struct names verdict_names =
 	NAMES([XDPD_VERDICT_REDIRECT] = "redirect", [XDPD_VERDICT_PASS] = "pass",
-	      [XDPD_VERDICT_PASS_FRAGMENTS] = "pass_fragments");
+	      [XDPD_VERDICT_PASS_OVERSIZE] = "pass_oversize");
 
 _Static_assert(XDPD_VERDICT_COUNT == 3, "a verdict needs its name here");
 

@@ -62,15 +62,15 @@ static void enter(struct queue *queue, enum xdpd_queue_state state)
 {
 	bool news = queue->state != state;
 	bool has_reason = state != XDPD_QUEUE_READY && state != XDPD_QUEUE_ATTACHED;
+	const struct log_context about = {.device = queue->interface->name, .queue = queue->id};
 
 	queue->state = state;
 	queue->failed_generation = queue->interface->generation;
 	if (!has_reason)
 		queue->why = (struct failure){};
 	if (news)
-		daemon_tell(queue->interface->daemon, XDPD_EVENT_QUEUE_STATE, queue->interface->name,
-			    queue->id, "%s%s%s", state_name(state), has_reason ? ": " : "",
-			    has_reason ? queue->why.text : "");
+		daemon_tell(queue->interface->daemon, XDPD_EVENT_QUEUE_STATE, about, "%s%s%s", state_name(state),
+			    has_reason ? ": " : "", has_reason ? queue->why.text : "");
 }
 
 /* ---- figures ---- */
@@ -180,9 +180,9 @@ void queue_describe(struct queue *queue, struct xdpd_queue_record *ret)
 		.transmit_invalid_descriptors = statistics.tx_invalid_descs,
 		.transmit_ring_empty = statistics.tx_ring_empty_descs,
 		.passed_packets = verdicts.verdict[XDPD_VERDICT_PASS].packets +
-				  verdicts.verdict[XDPD_VERDICT_PASS_FRAGMENTS].packets,
+				  verdicts.verdict[XDPD_VERDICT_PASS_OVERSIZE].packets,
 		.passed_bytes = verdicts.verdict[XDPD_VERDICT_PASS].bytes +
-				verdicts.verdict[XDPD_VERDICT_PASS_FRAGMENTS].bytes,
+				verdicts.verdict[XDPD_VERDICT_PASS_OVERSIZE].bytes,
 	};
 	(void)snprintf(ret->device, sizeof(ret->device), "%s", queue->interface->name);
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", queue->why.text);

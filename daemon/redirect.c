@@ -35,7 +35,8 @@ static int load(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer, char 
 	if (!multi_buffer)
 		bpf_program__set_flags(program, bpf_program__flags(program) & ~BPF_F_XDP_HAS_FRAGS);
 	bpf_map__set_max_entries(bpf->maps.sockets, queues);
-	bpf_map__set_max_entries(bpf->maps.counters, queues);
+	bpf_map__set_max_entries(bpf->maps.queues, queues);
+	bpf_map__set_max_entries(bpf->maps.counters, queues * XDPD_VERDICT_COUNT);
 	r = xdpd_bpf__load(bpf);
 	if (r < 0) {
 		xdpd_bpf__destroy(bpf);
@@ -180,31 +181,52 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 	return 0;
 }
 
-int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd)
+static int set_capacity(struct redirect *redirect, uint32_t queue, uint32_t capacity)
+{
+	const struct xdpd_bpf_queue value = {.capacity = capacity};
+
+	return bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.queues), &queue, &value, BPF_ANY) < 0 ? -errno
+													 : 0;
+}
+
+int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint32_t capacity)
 {
 	if (bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue, &socket_fd, BPF_ANY) < 0)
 		return -errno;
-	return 0;
+	return set_capacity(redirect, queue, capacity);
 }
 
 void redirect_clear(struct redirect *redirect, uint32_t queue)
 {
+	(void)set_capacity(redirect, queue, 0);
 	(void)bpf_map_delete_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue);
+}
+
+static int sum_over_cpus(const struct redirect *redirect, uint32_t index, struct xdpd_bpf_counter *ret)
+{
+	struct xdpd_bpf_counter sum = {};
+
+	if (bpf_map_lookup_elem(bpf_map__fd(redirect->bpf->maps.counters), &index, redirect->per_cpu) < 0)
+		return -errno;
+	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
+		sum.packets += redirect->per_cpu[cpu].packets;
+		sum.bytes += redirect->per_cpu[cpu].bytes;
+	}
+	*ret = sum;
+	return 0;
 }
 
 int redirect_counters(const struct redirect *redirect, uint32_t queue, struct xdpd_bpf_counters *ret)
 {
-	struct xdpd_bpf_counters sum = {};
+	struct xdpd_bpf_counters counters;
 
-	if (bpf_map_lookup_elem(bpf_map__fd(redirect->bpf->maps.counters), &queue, redirect->per_cpu) < 0)
-		return -errno;
-	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
-		for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
-			sum.verdict[i].packets += redirect->per_cpu[cpu].verdict[i].packets;
-			sum.verdict[i].bytes += redirect->per_cpu[cpu].verdict[i].bytes;
-		}
+	for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
+		int r = sum_over_cpus(redirect, xdpd_bpf_counter_index(queue, i), &counters.verdict[i]);
+
+		if (r < 0)
+			return r;
 	}
-	*ret = sum;
+	*ret = counters;
 	return 0;
 }
 

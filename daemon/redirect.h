@@ -24,7 +24,7 @@ struct redirect {
 	uint32_t queues;	 /* slots: the most receive queues that the interface can have */
 	enum xdpd_xdp_mode mode; /* NATIVE or GENERIC */
 	bool multi_buffer;	 /* fit for frames of several buffers */
-	struct xdpd_bpf_counters *per_cpu; /* where a look-up puts one queue's counters of every CPU */
+	struct xdpd_bpf_counter *per_cpu; /* where a look-up puts one counter of every CPU */
 	int cpus;
 };
 
@@ -38,8 +38,11 @@ struct redirect {
 int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint32_t queues,
 		    enum xdpd_xdp_mode mode, struct failure *why, char **verifier_log);
 
-/* Puts a bound socket into a queue's slot: from here on its frames go there. Returns 0 or -errno. */
-int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd);
+/*
+ * Puts a bound socket into a queue's slot: from here on its frames go there, but for those of more than
+ * `capacity` bytes, which pass. Returns 0 or -errno.
+ */
+int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint32_t capacity);
 
 /* Empties a queue's slot: its frames pass to the kernel's stack. An empty slot is fine. */
 void redirect_clear(struct redirect *redirect, uint32_t queue);

@@ -59,6 +59,11 @@ int umem_register(const struct umem *umem, int socket_fd)
 	return result;
 }
 
+uint32_t umem_capacity(const struct umem *umem)
+{
+	return umem->frame_size - UAPI_XDP_PACKET_HEADROOM - umem->headroom;
+}
+
 void umem_close(struct umem *umem)
 {
 	if (umem->account)

@@ -40,6 +40,9 @@ int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t
  */
 int umem_register(const struct umem *umem, int socket_fd);
 
+/* Bytes that a received frame can have: the kernel keeps XDP_PACKET_HEADROOM and `headroom` free before it. */
+uint32_t umem_capacity(const struct umem *umem);
+
 /* For a UMEM_NONE too; leaves UMEM_NONE. The kernel keeps the pages until the socket's last holder is gone. */
 void umem_close(struct umem *umem);
 

@@ -28,23 +28,24 @@ enum exit_status {
 };
 
 #define COMMON_LETTERS "s:n:c:t:qvh"
-#define COMMON_OPTIONS                                                                             \
-	{"socket", required_argument, NULL, 's'}, {"name", required_argument, NULL, 'n'},          \
-		{"count", required_argument, NULL, 'c'}, {"seconds", required_argument, NULL, 't'}, \
-		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'},            \
-		{"help", no_argument, NULL, 'h'},                                                  \
-	{                                                                                          \
+#define COMMON_OPTIONS                                                                        \
+	{"socket", required_argument, NULL, 's'}, {"name", required_argument, NULL, 'n'},     \
+		{"count", required_argument, NULL, 'c'},                                      \
+		{"seconds", required_argument, NULL, 't'}, {"quiet", no_argument, NULL, 'q'}, \
+		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},        \
+	{                                                                                     \
 	}
-#define COMMON_HELP                                                                                \
-	"  -c, --count N        end after N frames\n"                                              \
-	"  -t, --seconds N      end after N seconds\n"                                             \
-	"  -s, --socket PATH    xdpd's socket (default: $XDPD_SOCKET, " XDPD_DEFAULT_SOCKET ")\n"  \
-	"  -n, --name NAME      the name that xdpd shows for this program\n"                       \
-	"  -q, --quiet          no line each second\n"                                             \
-	"  -v, --verbose        say who runs this, with which privileges, and xdpd's events\n"     \
-	"  -h, --help           this text\n"                                                       \
-	"\n"                                                                                       \
-	"Exit status: 0 done (count or time reached, or a signal), 1 usage, 2 refused or ended by xdpd,\n" \
+#define COMMON_HELP                                                                               \
+	"  -c, --count N        end after N frames\n"                                             \
+	"  -t, --seconds N      end after N seconds\n"                                            \
+	"  -s, --socket PATH    xdpd's socket (default: $XDPD_SOCKET, " XDPD_DEFAULT_SOCKET ")\n" \
+	"  -n, --name NAME      the name that xdpd shows for this program\n"                      \
+	"  -q, --quiet          no line each second\n"                                            \
+	"  -v, --verbose        say who runs this, with which privileges, and xdpd's events\n"    \
+	"  -h, --help           this text\n"                                                      \
+	"\n"                                                                                      \
+	"Exit status: 0 done (count or time reached, or a signal), 1 usage, 2 refused or ended "  \
+	"by xdpd,\n"                                                                              \
 	"3 no xdpd there, 4 the time was over before the count was reached.\n"
 
 struct example {
@@ -156,8 +157,8 @@ static inline void print_privileges(void)
 
 static inline int status_of_error(int r)
 {
-	return r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET ? EXIT_NO_DAEMON :
-									 EXIT_REFUSED;
+	return r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET ? EXIT_NO_DAEMON
+								      : EXIT_REFUSED;
 }
 
 /* Connects and attaches, or ends the program with the reason. From here on signals set `stopped`. */

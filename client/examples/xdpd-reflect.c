@@ -4,10 +4,11 @@
 
 #include <net/ethernet.h>
 
-static const char help[] = "\n"
-			   "Receives a queue's frames through xdpd, swaps the MAC addresses and sends them\n"
-			   "back out of the same queue, without a copy.\n"
-			   "\n";
+static const char help[] =
+	"\n"
+	"Receives a queue's frames through xdpd, swaps the MAC addresses and sends them\n"
+	"back out of the same queue, without a copy.\n"
+	"\n";
 
 static uint64_t unsent; /* too short for a header, or no room in the TX ring */
 

@@ -11,12 +11,14 @@
 static const char help[] =
 	"\n"
 	"Transmits UDP packets through xdpd. The payload begins with a sequence number of 64 bits\n"
-	"(big-endian, from 0), the rest is zero. What the queue receives meanwhile is thrown away.\n"
+	"(big-endian, from 0), the rest is zero. What the queue receives meanwhile is thrown "
+	"away.\n"
 	"\n"
 	"  -d, --destination MAC  required\n"
 	"  -S, --source MAC       default 02:00:00:00:00:01\n"
 	"  -r, --rate N           packets per second, or `max` (default 1000)\n"
-	"  -z, --size N           bytes of a frame, without its checksum: 60 (the default) or more\n"
+	"  -z, --size N           bytes of a frame, without its checksum: 60 (the default) or "
+	"more\n"
 	"  -b, --burst N          packets queued at once, 1 to 64 (default 32)\n"
 	"      --from IP:PORT     default 192.0.2.1:9\n"
 	"      --to IP:PORT       default 192.0.2.2:9\n";
@@ -154,8 +156,7 @@ static uint64_t pace_due(struct pace *pace, uint64_t now)
 /* Until the next packet is due; 0 if it is so soon that sleeping would be too long. */
 static void pace_sleep(const struct pace *pace, uint64_t now)
 {
-	uint64_t next = pace->start +
-			(uint64_t)((unsigned __int128)pace->sent * NSEC / pace->rate);
+	uint64_t next = pace->start + (uint64_t)((unsigned __int128)pace->sent * NSEC / pace->rate);
 	struct timespec left;
 
 	if (next < now + 100000)
@@ -254,7 +255,8 @@ static void take_options(struct transmitter *transmitter, int argc, char **argv)
 	uint16_t port;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "d:S:r:z:b:" COMMON_LETTERS, options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, "d:S:r:z:b:" COMMON_LETTERS, options, NULL)) >=
+	       0) {
 		switch (option) {
 		case 'd':
 			parse_mac(example, "--destination", optarg, packet->ethernet.ether_dhost);
@@ -264,18 +266,18 @@ static void take_options(struct transmitter *transmitter, int argc, char **argv)
 			parse_mac(example, "--source", optarg, packet->ethernet.ether_shost);
 			break;
 		case 'r':
-			transmitter->rate = !strcmp(optarg, "max") ?
-						    0 :
-						    parse_number(example, "--rate", optarg, 1,
-								 1000000000);
+			transmitter->rate =
+				!strcmp(optarg, "max")
+					? 0
+					: parse_number(example, "--rate", optarg, 1, 1000000000);
 			break;
 		case 'z':
-			transmitter->size = (uint32_t)parse_number(example, "--size", optarg,
-								   SIZE_MIN, 65535);
+			transmitter->size =
+				(uint32_t)parse_number(example, "--size", optarg, SIZE_MIN, 65535);
 			break;
 		case 'b':
-			transmitter->burst = (uint32_t)parse_number(example, "--burst", optarg, 1,
-								    BURST_MAX);
+			transmitter->burst =
+				(uint32_t)parse_number(example, "--burst", optarg, 1, BURST_MAX);
 			break;
 		case OPTION_FROM:
 			parse_endpoint(example, "--from", optarg, &address, &port);

@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/if_xdp.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "bpf/xdpd_bpf.h"
+#include "tests/live/child.h"
 #include "tests/live/packet.h"
 #include "xdpd.skel.h"
 
@@ -44,7 +46,9 @@ static int load_program(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffe
 	bpf->rodata->multi_buffer = multi_buffer;
 	r = bpf_map__set_max_entries(bpf->maps.sockets, queues);
 	if (r == 0)
-		r = bpf_map__set_max_entries(bpf->maps.counters, queues);
+		r = bpf_map__set_max_entries(bpf->maps.queues, queues);
+	if (r == 0)
+		r = bpf_map__set_max_entries(bpf->maps.counters, queues * XDPD_VERDICT_COUNT);
 	if (r == 0 && !multi_buffer)
 		r = bpf_program__set_flags(bpf->progs.xdpd_redirect,
 					   bpf_program__flags(bpf->progs.xdpd_redirect) &
@@ -91,6 +95,8 @@ static int end(void **state)
 
 #define fixture_test(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
+#define CAPACITY (FRAME_SIZE - 256) /* XDP_PACKET_HEADROOM */
+
 /* Puts an AF_XDP socket, with as little as the kernel binds, into the queue's slot. */
 static void fill_slot(struct fixture *fixture, uint32_t queue)
 {
@@ -119,6 +125,10 @@ static void fill_slot(struct fixture *fixture, uint32_t queue)
 	assert_int_equal(bpf_map__update_elem(fixture->bpf->maps.sockets, &queue, sizeof(queue),
 					      &fixture->socket, sizeof(fixture->socket), BPF_ANY),
 			 0);
+	assert_int_equal(bpf_map__update_elem(fixture->bpf->maps.queues, &queue, sizeof(queue),
+					      &(struct xdpd_bpf_queue){.capacity = CAPACITY},
+					      sizeof(struct xdpd_bpf_queue), BPF_ANY),
+			 0);
 }
 
 /* ---- fixtures ---- */
@@ -144,16 +154,13 @@ static struct xdpd_bpf_counter *per_cpu(const struct fixture *fixture, uint32_t 
 					enum xdpd_verdict verdict, int *ret_cpus)
 {
 	static struct xdpd_bpf_counter counters[1024];
+	const uint32_t index = xdpd_bpf_counter_index(queue, verdict);
 	int cpus = libbpf_num_possible_cpus();
-	cleanup_free struct xdpd_bpf_counters *values = calloc((size_t)cpus, sizeof(*values));
 
-	assert_non_null(values);
 	assert_in_range(cpus, 1, 1024);
-	assert_int_equal(bpf_map__lookup_elem(fixture->bpf->maps.counters, &queue, sizeof(queue),
-					      values, (size_t)cpus * sizeof(*values), 0),
+	assert_int_equal(bpf_map__lookup_elem(fixture->bpf->maps.counters, &index, sizeof(index),
+					      counters, (size_t)cpus * sizeof(*counters), 0),
 			 0);
-	for (int cpu = 0; cpu < cpus; cpu++)
-		counters[cpu] = values[cpu].verdict[verdict];
 	*ret_cpus = cpus;
 	return counters;
 }
@@ -282,7 +289,20 @@ static void a_runt_is_treated_like_any_frame(void **state)
 	assert_counted(fixture, 1, XDPD_VERDICT_PASS, 1, ETH_HLEN);
 }
 
-/* ---- frames of several buffers ---- */
+/* ---- long frames ---- */
+
+static void a_frame_longer_than_the_consumers_passes_with_all_its_bytes(void **state)
+{
+	struct fixture *fixture = *state;
+	uint8_t frame[CAPACITY + 1];
+
+	fill_slot(fixture, 0);
+	packet_udp(frame, sizeof(frame), NULL);
+	assert_int_equal(show(fixture, 0, frame, CAPACITY, 1), XDP_REDIRECT);
+	assert_int_equal(show(fixture, 0, frame, CAPACITY + 1, 1), XDP_PASS);
+	assert_counted(fixture, 0, XDPD_VERDICT_REDIRECT, 1, CAPACITY);
+	assert_counted(fixture, 0, XDPD_VERDICT_PASS_OVERSIZE, 1, CAPACITY + 1);
+}
 
 static void a_frame_of_several_buffers_passes_with_all_its_bytes(void **state)
 {
@@ -296,8 +316,8 @@ static void a_frame_of_several_buffers_passes_with_all_its_bytes(void **state)
 	require(verdict != -EINVAL && verdict != -E2BIG,
 		"no multi-buffer frames in test runs (Linux 5.18)");
 	assert_int_equal(verdict, XDP_PASS);
-	assert_counted(fixture, 0, XDPD_VERDICT_PASS_FRAGMENTS, 1, sizeof(frame));
-	assert_nothing_else_counted(fixture, 0, XDPD_VERDICT_PASS_FRAGMENTS);
+	assert_counted(fixture, 0, XDPD_VERDICT_PASS_OVERSIZE, 1, sizeof(frame));
+	assert_nothing_else_counted(fixture, 0, XDPD_VERDICT_PASS_OVERSIZE);
 }
 
 static void without_multi_buffer_it_redirects_and_passes_the_same(void **state)
@@ -360,10 +380,40 @@ static void the_verifier_accepts_it_for_1_and_for_4096_queues(void **state)
 
 			assert_ok(load_program(&bpf, queues[i], multi_buffer));
 			assert_int_equal(bpf_map__max_entries(bpf->maps.sockets), queues[i]);
-			assert_int_equal(bpf_map__max_entries(bpf->maps.counters), queues[i]);
+			assert_int_equal(bpf_map__max_entries(bpf->maps.counters),
+					 queues[i] * XDPD_VERDICT_COUNT);
 			xdpd_bpf__destroy(bpf);
 		}
 	}
+}
+
+static int load_it(void *unused)
+{
+	struct xdpd_bpf *bpf;
+	int r = load_program(&bpf, QUEUES, true);
+
+	(void)unused;
+	if (r < 0) {
+		fprintf(stderr, "%s\n", strerror(-r));
+		return 1;
+	}
+	xdpd_bpf__destroy(bpf);
+	return 0;
+}
+
+static void the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capabilities(void **state)
+{
+	cleanup_ran struct ran ran = {};
+
+	(void)state;
+	assert_ok(child_run(&ran,
+			    &(struct child_options){.call = load_it,
+						    .uid = CHILD_NOBODY,
+						    .capabilities = 1ull << CAP_BPF | 1ull << CAP_NET_ADMIN |
+								    1ull << CAP_NET_RAW},
+			    10000));
+	if (ran.status)
+		fail_msg("%s", ran.errors);
 }
 
 int main(void)
@@ -376,10 +426,12 @@ int main(void)
 		fixture_test(a_socket_that_is_closed_empties_its_slot),
 		fixture_test(a_queue_beyond_the_maps_passes_uncounted),
 		fixture_test(a_runt_is_treated_like_any_frame),
+		fixture_test(a_frame_longer_than_the_consumers_passes_with_all_its_bytes),
 		fixture_test(a_frame_of_several_buffers_passes_with_all_its_bytes),
 		fixture_test(without_multi_buffer_it_redirects_and_passes_the_same),
 		fixture_test(every_run_is_counted_on_the_cpu_that_it_ran_on),
 		fixture_test(the_verifier_accepts_it_for_1_and_for_4096_queues),
+		fixture_test(the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capabilities),
 	};
 
 	return live_run("xdp program", tests, 60);

@@ -113,7 +113,7 @@ static struct verdict_record verdicts[] = {
 		.queue = 0,
 		.counters = {[XDPD_VERDICT_REDIRECT] = {100, 6400},
 			     [XDPD_VERDICT_PASS] = {20, 1300},
-			     [XDPD_VERDICT_PASS_FRAGMENTS] = {1, 9000}},
+			     [XDPD_VERDICT_PASS_OVERSIZE] = {1, 9000}},
 	},
 	{.device = "eth0", .queue = 3},
 };

@@ -291,7 +291,8 @@ static void frames_go_round_rings_of_unequal_sizes_without_loss_or_copy(void **s
 
 			switch (next_random(&random) % 4) {
 			case 0:
-				count = xdpd_ring_room(&fill.producer, want < n_user ? want : n_user);
+				count = xdpd_ring_room(&fill.producer,
+						       want < n_user ? want : n_user);
 				for (uint32_t k = 0; k < count; k++)
 					*xdpd_ring_address(&fill.producer, fill.producer.own + k) =
 						user[--n_user];
@@ -346,7 +347,8 @@ static void *produce(void *context)
 
 	for (uint64_t next = 0; next < STRESS;) {
 		uint64_t want = next_random(&random) % 48 + 1;
-		uint32_t count = put(pair, next, (uint32_t)(want < STRESS - next ? want : STRESS - next));
+		uint32_t count =
+			put(pair, next, (uint32_t)(want < STRESS - next ? want : STRESS - next));
 
 		next += count;
 		if (!count)
