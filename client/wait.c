@@ -95,8 +95,11 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 		int left, n;
 
 		r = settle(client);
-		if (r < 0)
-			return r;
+		if (r < 0) {
+			/* The daemon may have said why. */
+			xdpd_connection_listen(&client->connection);
+			return client->connection.ended ? client->connection.ended : r;
+		}
 		left = xdpd_milliseconds_until(deadline);
 		if (r > 0) {
 			n = poll(fds, 2, shorter(left, retry));

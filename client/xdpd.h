@@ -55,7 +55,7 @@ struct xdpd {
 	uint64_t frame_mask; /* ~(frame_size - 1): from an address to its frame */
 	uint64_t *spare;     /* stack of frames that are in no ring and not with the program */
 	uint32_t spares;
-	uint32_t owed; /* frames that the fill ring still lacks */
+	uint32_t owed;		     /* frames that the fill ring still lacks */
 	struct xdpd_ring tx;	     /* producer side; size 0 without the right to transmit */
 	struct xdpd_ring completion; /* consumer side */
 	uint64_t transmit_bytes;
@@ -76,9 +76,9 @@ struct xdpd {
 XDPD_API int xdpd_connect(struct xdpd **ret, const char *path, const char *name);
 
 struct xdpd_attach_options {
-	uint32_t size;	   /* sizeof(struct xdpd_attach_options), for later additions */
-	uint32_t flags;	   /* enum xdpd_attach_flags */
-	int32_t timeout_ms; /* for the whole attach; 0: 5 seconds */
+	uint32_t size;	    /* sizeof(struct xdpd_attach_options), for later additions */
+	uint32_t flags;	    /* enum xdpd_attach_flags */
+	int32_t timeout_ms; /* for the whole attach; 0: 5 seconds, negative: for ever */
 	const char *group; /* shared delivery: the group to join; NULL: a group of one's own name */
 };
 
@@ -88,7 +88,8 @@ struct xdpd_attach_options {
  * On failure the connection remains, xdpd_reason() has the sentence, and one may try again:
  * -ENODEV (no such interface), -ENOENT (no such queue), -EBUSY (taken: the sentence names uid and pid),
  * -EACCES (not allowed), -ENETDOWN (the link is gone), -EISCONN (attached already), -ETIMEDOUT,
- * -ECONNRESET (the daemon ended).
+ * -ECONNRESET (the daemon ended), -EPROTO (it broke the protocol). After one of the last three the next
+ * attempt connects anew, so that it may find a daemon that was restarted.
  */
 XDPD_API int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
 			 const struct xdpd_attach_options *options);
@@ -106,7 +107,8 @@ enum xdpd_wait {
 /*
  * Sleeps until frames or an event have arrived, at most `timeout_ms` (-1: for ever, 0: only looks). Returns
  * a set of enum xdpd_wait, 0 after the timeout, or why it ended: -ECANCELED (revoked: xdpd_reason() says
- * why), -ECONNRESET (the daemon is gone), -ENETDOWN, -ENXIO (the interface is gone), -EINTR (a signal).
+ * why), -ECONNRESET (the daemon is gone), -ENETDOWN, -ENXIO (the link or the interface is gone), -EINTR (a
+ * signal). Frames that have arrived can be taken and looked at after any of these.
  */
 XDPD_API int xdpd_wait(struct xdpd *x, int timeout_ms);
 
@@ -124,16 +126,17 @@ XDPD_API const char *xdpd_reason(const struct xdpd *x);
 
 /* ---- figures ---- */
 
+/* The kernel's counters since the attach [XDP_STATISTICS], and what is where now. */
 struct xdpd_stats {
-	uint64_t size;		/* set by the caller: sizeof(struct xdpd_stats) */
-	uint64_t dropped;	/* XDP_STATISTICS, since the attach: no frame in the fill ring, or too long */
-	uint64_t ring_full;	/* RX ring full */
-	uint64_t fill_empty;	/* times that the kernel found the fill ring empty: not a count of frames */
+	uint64_t size;	     /* set by the caller: sizeof(struct xdpd_stats) */
+	uint64_t dropped;    /* frames: none in the fill ring, or too long */
+	uint64_t ring_full;  /* frames that met a full RX ring */
+	uint64_t fill_empty; /* times that the fill ring was found empty: not frames */
 	uint64_t rx_invalid;
 	uint64_t tx_invalid;
 	uint64_t tx_empty;
 	uint32_t rx_entries, tx_entries, fill_entries, completion_entries; /* in the rings now */
-	uint32_t spare;		/* frames that xdpd_tx_alloc() could hand out now */
+	uint32_t spare; /* frames that xdpd_tx_alloc() could hand out now */
 	uint32_t zero;
 };
 

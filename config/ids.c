@@ -14,6 +14,18 @@
 /* A run of fewer ids is clearer as single ones: [0, 1, 2]. */
 #define SHORTEST_RANGE 4
 
+uint32_t id_set_next(const struct id_set *set, uint32_t from)
+{
+	while (from < CONFIG_QUEUE_MAX) {
+		uint64_t bits = set->bits[from / 64] >> (from % 64);
+
+		if (bits)
+			return from + (uint32_t)__builtin_ctzll(bits);
+		from = (from / 64 + 1) * 64;
+	}
+	return CONFIG_QUEUE_MAX;
+}
+
 size_t id_set_count(const struct id_set *set)
 {
 	size_t count = 0;
@@ -137,18 +149,15 @@ char *id_set_format(const struct id_set *set)
 	if (!out)
 		return NULL;
 	fputc('[', out);
-	for (uint32_t id = 0; id < CONFIG_QUEUE_MAX; id++) {
-		uint32_t last;
+	for (uint32_t id = id_set_next(set, 0); id < CONFIG_QUEUE_MAX;) {
+		uint32_t last = run_end(set, id);
 
-		if (!id_set_has(set, id))
-			continue;
-		last = run_end(set, id);
 		if (last - id + 1 < SHORTEST_RANGE)
 			last = id;
 		fprintf(out, "%s%u", parts++ ? ", " : "", id);
 		if (last > id)
 			fprintf(out, "-%u", last);
-		id = last;
+		id = id_set_next(set, last + 1);
 	}
 	fputc(']', out);
 	if (fclose(out) != 0) {
@@ -192,9 +201,8 @@ int config_parse_ids(const char *text, uint32_t **ret_ids, size_t *ret_n, bool *
 	ids = calloc(id_set_count(&set) + 1, sizeof(*ids));
 	if (!ids)
 		return -ENOMEM;
-	for (uint32_t id = 0; id < CONFIG_QUEUE_MAX; id++)
-		if (id_set_has(&set, id))
-			ids[n++] = id;
+	for (uint32_t id = id_set_next(&set, 0); id < CONFIG_QUEUE_MAX; id = id_set_next(&set, id + 1))
+		ids[n++] = id;
 	*ret_ids = TAKE_PTR(ids);
 	*ret_n = n;
 	*ret_all = set.all;

@@ -26,10 +26,8 @@ static inline void id_set_add(struct id_set *set, uint32_t id)
 	set->bits[id / 64] |= UINT64_C(1) << (id % 64);
 }
 
-static inline void id_set_remove(struct id_set *set, uint32_t id)
-{
-	set->bits[id / 64] &= ~(UINT64_C(1) << (id % 64));
-}
+/* The least id of the set that is `from` or more; CONFIG_QUEUE_MAX: none. */
+uint32_t id_set_next(const struct id_set *set, uint32_t from);
 
 size_t id_set_count(const struct id_set *set);
 

@@ -274,9 +274,7 @@ static void place_ids(struct parse *parse, struct place place, const struct id_s
 		places->all = place;
 		return;
 	}
-	for (uint32_t id = 0; id < CONFIG_QUEUE_MAX; id++) {
-		if (!id_set_has(ids, id))
-			continue;
+	for (uint32_t id = id_set_next(ids, 0); id < CONFIG_QUEUE_MAX; id = id_set_next(ids, id + 1)) {
 		if (!places->of[id].line) {
 			places->of[id] = place;
 			continue;
@@ -497,12 +495,10 @@ static int add_queues(struct config_interface *interface, struct queue_item *ite
 	if (!grown)
 		return -ENOMEM;
 	interface->queues = grown;
-	for (uint32_t id = 0; id < CONFIG_QUEUE_MAX; id++) {
-		int r;
+	for (uint32_t id = id_set_next(&item->ids, 0); id < CONFIG_QUEUE_MAX;
+	     id = id_set_next(&item->ids, id + 1)) {
+		int r = config_queue_copy(&item->settings, &grown[interface->n_queues]);
 
-		if (!id_set_has(&item->ids, id))
-			continue;
-		r = config_queue_copy(&item->settings, &grown[interface->n_queues]);
 		if (r < 0)
 			return r;
 		grown[interface->n_queues++].id = id;

@@ -26,7 +26,7 @@ static const struct {
 	 "`*` begins an alias, expected its name; for anyone write \"*\" in quotes", OPENING_NONE},
 	{"found undefined alias", NULL, "an alias of an anchor that is not there, expected one from further up",
 	 OPENING_NONE},
-	{"found duplicate anchor", NULL, "an anchor that is there already, expected another name", OPENING_NONE},
+	{"second occurrence", "found duplicate anchor; first occurrence", "an anchor that is there already, expected another name", OPENING_NONE},
 	{"mapping values are not allowed in this context", NULL,
 	 "a `:` that is not expected here; a value with a `: ` in it needs quotes, and keys of one mapping begin "
 	 "in the same column", OPENING_NONE},
@@ -62,15 +62,19 @@ static void report_bytes(const yaml_parser_t *parser, const char *text, size_t l
 			 struct report *report)
 {
 	size_t offset = parser->problem_offset < length ? parser->problem_offset : length;
+	bool control = strcmp(parser->problem, "control characters are not allowed") == 0;
 	struct place place = {1, 1};
 
+	/* Of a character that its next bytes make wrong it tells the wrong byte, not the character. */
+	while (!control && offset > 0 && offset < length && (text[offset] & 0x80) == 0 && text[offset - 1] & 0x80)
+		offset--;
 	for (size_t i = 0; i < offset; i++) {
 		if (text[i] == '\n')
 			place = (struct place){place.line + 1, 1};
 		else if (((unsigned char)text[i] & 0xc0) != 0x80)
 			place.column++;
 	}
-	if (strcmp(parser->problem, "control characters are not allowed") == 0)
+	if (control)
 		report_add(report, place, "a control character (0x%02x), expected text",
 			   (unsigned)parser->problem_value);
 	else if (offset < length)

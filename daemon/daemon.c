@@ -8,6 +8,7 @@
 #include "daemon/cleanup.h"
 #include "daemon/log.h"
 #include "daemon/plan.h"
+#include "daemon/report.h"
 #include "daemon/server.h"
 
 struct interface *daemon_find_interface(const struct daemon *daemon, const char *name)
@@ -260,86 +261,7 @@ void daemon_reconcile(struct daemon *daemon)
 
 /* ---- the config changes ---- */
 
-static void report_line(struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void report_line(struct report *report, const char *format, ...)
-{
-	char *line = NULL, *grown;
-	va_list args;
-	int length;
-
-	va_start(args, format);
-	length = vasprintf(&line, format, args);
-	va_end(args);
-	if (length < 0)
-		return;
-	grown = realloc(report->text, report->length + (size_t)length + 2);
-	if (grown) {
-		report->text = grown;
-		memcpy(grown + report->length, line, (size_t)length);
-		report->length += (size_t)length;
-		grown[report->length++] = '\n';
-		grown[report->length] = '\0';
-	}
-	free(line);
-}
-
-static void report_errors(struct report *report, const struct config_errors *errors)
-{
-	for (size_t i = 0; i < errors->n_lines; i++)
-		report_line(report, "%s", errors->lines[i]);
-}
-
-static void report_gone(struct report *report, const struct config_interface *before,
-			const struct config_interface *after)
-{
-	if (!after)
-		report_line(report, "%s: removed", before->name);
-	for (size_t i = 0; after && i < before->n_queues; i++)
-		if (!config_find_queue(after, before->queues[i].id))
-			report_line(report, "%s queue %u: removed", before->name, before->queues[i].id);
-	if (after && before->all && !after->all)
-		report_line(report, "%s: not all queues any more", before->name);
-}
-
-static void report_come(struct report *report, const struct config_interface *before,
-			const struct config_interface *after)
-{
-	if (!before)
-		report_line(report, "%s: added, with %zu queues%s", after->name, after->n_queues,
-			    after->all ? " and all that there are" : "");
-	else if (before->mode != after->mode)
-		report_line(report, "%s: XDP mode changed", after->name);
-	for (size_t i = 0; before && i < after->n_queues; i++) {
-		const struct config_queue *old = config_find_queue(before, after->queues[i].id);
-
-		if (!old)
-			report_line(report, "%s queue %u: added", after->name, after->queues[i].id);
-		else if (!config_queue_same_socket(old, &after->queues[i]))
-			report_line(report, "%s queue %u: settings changed", after->name, after->queues[i].id);
-		else if (!config_queue_equal(old, &after->queues[i]))
-			report_line(report, "%s queue %u: access changed", after->name, after->queues[i].id);
-	}
-	if (before && after->all && !before->all)
-		report_line(report, "%s: all queues now", after->name);
-}
-
-static void report_difference(struct report *report, const struct config *before, const struct config *after)
-{
-	for (size_t i = 0; i < before->n_interfaces; i++)
-		report_gone(report, &before->interfaces[i],
-			    config_find_interface(after, before->interfaces[i].name));
-	for (size_t i = 0; i < after->n_interfaces; i++)
-		report_come(report, config_find_interface(before, after->interfaces[i].name),
-			    &after->interfaces[i]);
-	if (strcmp(before->socket_path, after->socket_path) || before->socket_mode != after->socket_mode ||
-	    strcmp(before->metrics.text, after->metrics.text))
-		report_line(report, "the addresses of socket and metrics changed: that takes a restart");
-	if (!report->length)
-		report_line(report, "nothing changed");
-}
-
-int daemon_reload(struct daemon *daemon, struct report *report)
+int daemon_reload(struct daemon *daemon, FILE *report)
 {
 	struct config_errors errors = {};
 	struct config *config, *before = daemon->config, *file = daemon->file;

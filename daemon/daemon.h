@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <systemd/sd-event.h>
 
@@ -56,14 +57,8 @@ void daemon_free(struct daemon *daemon);
 /* Compares wanted with actual and acts. Whoever saw something change calls it. */
 void daemon_reconcile(struct daemon *daemon);
 
-/* Lines for the person who asked, each ended by a newline: what changed, or what is wrong. To be freed. */
-struct report {
-	char *text;
-	size_t length;
-};
-
-/* Reads the file again and acts. Returns 0, or -errno and nothing changed; `report` has the lines either way. */
-int daemon_reload(struct daemon *daemon, struct report *report);
+/* Reads the file again and acts. Returns 0, or -errno and nothing changed; `report` [report.h] has the lines either way. */
+int daemon_reload(struct daemon *daemon, FILE *report);
 
 /* Changes the running config. Returns 0 or -errno with a sentence: -EEXIST, -ENOENT, -EINVAL. */
 int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why);

@@ -149,16 +149,22 @@ static int activated_socket(struct failure *why, int *ret)
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
 	struct process *process = context;
-	struct report report = {};
+	cleanup_free char *text = NULL;
+	size_t length;
+	FILE *report = open_memstream(&text, &length);
 	int r;
 
 	(void)source;
 	(void)info;
+	if (!report) {
+		log_error("no memory to reload");
+		return 0;
+	}
 	sd_notify(0, "RELOADING=1");
-	r = daemon_reload(&process->daemon, &report);
-	for (char *line = strtok(report.text, "\n"); line; line = strtok(NULL, "\n"))
+	r = daemon_reload(&process->daemon, report);
+	fclose(report);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
 		log_write(r < 0 ? LOG_ERR : LOG_INFO, LOG_NOTHING, "%s", line);
-	free(report.text);
 	sd_notify(0, "READY=1");
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
 #include "daemon/interface.h"
+#include "daemon/names.h"
 #include "daemon/peer.h"
 
 /* A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second. */
@@ -46,17 +47,6 @@ bool queue_may_succeed_now(const struct queue *queue)
 	return queue->state == XDPD_QUEUE_FAILED && queue->failed_generation != queue->interface->generation;
 }
 
-static const char *state_name(enum xdpd_queue_state state)
-{
-	static const char *const names[] = {
-		[XDPD_QUEUE_WAITING] = "waiting",     [XDPD_QUEUE_READY] = "ready",
-		[XDPD_QUEUE_ATTACHED] = "attached",   [XDPD_QUEUE_RELEASING] = "releasing",
-		[XDPD_QUEUE_BUSY] = "busy",	      [XDPD_QUEUE_FAILED] = "failed",
-	};
-
-	return names[state];
-}
-
 /* Sets `why` beforehand, where the state has one. */
 static void enter(struct queue *queue, enum xdpd_queue_state state)
 {
@@ -69,7 +59,7 @@ static void enter(struct queue *queue, enum xdpd_queue_state state)
 	if (!has_reason)
 		queue->why = (struct failure){};
 	if (news)
-		daemon_tell(queue->interface->daemon, XDPD_EVENT_QUEUE_STATE, about, "%s%s%s", state_name(state),
+		daemon_tell(queue->interface->daemon, XDPD_EVENT_QUEUE_STATE, about, "%s%s%s", name_of(&queue_state_names, state),
 			    has_reason ? ": " : "", has_reason ? queue->why.text : "");
 }
 

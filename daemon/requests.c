@@ -11,8 +11,6 @@
 #include "daemon/session.h"
 #include "daemon/status.h"
 
-#define NO_QUEUE UINT32_MAX
-
 const char *const request_names[REQUEST_COUNT] = {
 	"hello", "attach", "ready", "detach", "subscribe", "list", "add_queue", "remove_queue", "eject", "reload",
 };
@@ -335,46 +333,37 @@ static int handle_list(struct session *session, void *body, size_t length, struc
 
 /* ---- administration ---- */
 
-/* The device and the fragment of a request, the latter as a string of its own, to be freed. */
-static int read_queue_request(const void *body, size_t length, char **ret_fragment, struct failure *why)
+typedef int (*queue_change)(struct daemon *daemon, const char *device, const char *fragment, struct failure *why);
+
+/* ADD_QUEUE and REMOVE_QUEUE differ in what is done with the device and the fragment, and what it is called. */
+static int change_queues(struct session *session, const struct xdpd_queue_request *request, size_t length,
+			 queue_change change, const char *done, struct failure *why)
 {
-	const struct xdpd_queue_request *request = body;
 	size_t size = length - sizeof(*request);
+	cleanup_free char *fragment = NULL;
+	int r;
 
 	if (!terminated(request->device, sizeof(request->device)) || memchr(request->fragment, '\0', size))
 		return violate(why, "a string is not terminated as it should be");
-	*ret_fragment = strndup(request->fragment, size);
-	return *ret_fragment ? 0 : failure(why, ENOMEM, "no memory for the request");
+	fragment = strndup(request->fragment, size);
+	if (!fragment)
+		return failure(why, ENOMEM, "no memory for the request");
+	r = change(session->daemon, request->device, fragment, why);
+	if (r < 0)
+		return r;
+	log_notice("%s, by uid %u: %s %s", done, session->peer.uid, request->device, fragment);
+	session_answer(session, NULL);
+	return 0;
 }
 
 static int handle_add_queue(struct session *session, void *body, size_t length, struct failure *why)
 {
-	const struct xdpd_queue_request *request = body;
-	cleanup_free char *fragment = NULL;
-	int r = read_queue_request(body, length, &fragment, why);
-
-	if (r == 0)
-		r = daemon_add_queue(session->daemon, request->device, fragment, why);
-	if (r < 0)
-		return r;
-	log_notice("uid %u added to %s: %s", session->peer.uid, request->device, fragment);
-	session_answer(session, NULL);
-	return 0;
+	return change_queues(session, body, length, daemon_add_queue, "queues added", why);
 }
 
 static int handle_remove_queue(struct session *session, void *body, size_t length, struct failure *why)
 {
-	const struct xdpd_queue_request *request = body;
-	cleanup_free char *fragment = NULL;
-	int r = read_queue_request(body, length, &fragment, why);
-
-	if (r == 0)
-		r = daemon_remove_queue(session->daemon, request->device, fragment, why);
-	if (r < 0)
-		return r;
-	log_notice("uid %u removed from %s: %s", session->peer.uid, request->device, fragment);
-	session_answer(session, NULL);
-	return 0;
+	return change_queues(session, body, length, daemon_remove_queue, "queues removed", why);
 }
 
 static int handle_eject(struct session *session, void *body, size_t length, struct failure *why)
@@ -411,16 +400,21 @@ static int handle_eject(struct session *session, void *body, size_t length, stru
 
 static int handle_reload(struct session *session, void *body, size_t length, struct failure *why)
 {
-	struct report report = {};
-	int r = daemon_reload(session->daemon, &report);
+	cleanup_free char *text = NULL;
+	size_t size;
+	FILE *report = open_memstream(&text, &size);
+	int r;
 
 	(void)body;
 	(void)length;
-	send_text(session, report.text, report.length);
-	free(report.text);
+	if (!report)
+		return failure(why, ENOMEM, "no memory to reload");
+	r = daemon_reload(session->daemon, report);
+	fclose(report);
+	send_text(session, text, size);
 	if (r < 0)
 		return failure(why, -r, "%s is not valid, nothing changed (%s)", session->daemon->config_path,
-			    strerrorname_np(-r));
+			       strerrorname_np(-r));
 	session_answer(session, NULL);
 	return 0;
 }

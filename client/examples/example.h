@@ -289,7 +289,7 @@ static inline int finish(struct example *example, int r)
 	int status = EXIT_DONE;
 
 	if (r < 0) {
-		fprintf(stderr, "%s: %s queue %u: the attachment has ended: %s\n", example->program,
+		fprintf(stderr, "%s: %s queue %u: can't go on: %s\n", example->program,
 			example->device, example->queue, *reason ? reason : strerror(-r));
 		status = status_of_error(r);
 	} else if (example->count != UINT64_MAX && example->frames < example->count && !stopped) {

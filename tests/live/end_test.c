@@ -5,10 +5,12 @@
  */
 #include "tests/live/harness.h"
 
-#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_xdp.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -89,17 +91,13 @@ static uint64_t disconnects(const struct instance *daemon, const char *reason)
 	return (uint64_t)instance_metric(daemon, "xdpd_consumer_disconnects_total", "reason", reason);
 }
 
-static bool xdp_is_on(const char *device)
+/* The id of the XDP program on a device; 0: none. */
+static uint32_t program_on(const char *device)
 {
-	struct bpf_xdp_query_opts {
-		uint32_t id;
-	};
-	cleanup_ran struct ran ran = {0};
-	const char *const argv[] = {"ip", "link", "show", "dev", device, NULL};
+	uint32_t id = 0;
 
-	assert_ok(child_run(&ran, &(struct child_options){.argv = argv}, 5000));
-	assert_int_equal(ran.status, 0);
-	return strstr(ran.output, "xdp") != NULL;
+	assert_int_equal(bpf_xdp_query_id((int)if_nametoindex(device), 0, &id), 0);
+	return id;
 }
 
 /* ---- the consumer ends ---- */
@@ -246,11 +244,11 @@ static void a_held_socket_makes_the_queue_busy_until_its_holder_lets_go(void **s
 		children[i] = start_arrived(steppers[i]);
 	}
 	assert_int_equal(child_wait(children[1], 5000), 0);
+	assert_becomes(disconnects(daemon, "died") == 2, 5000);
 	/* The first waits while the kernel may still be at it, and is then told; the second at once. */
 	for (uint32_t i = 0; i < 2; i++)
 		assert_refused_naming(probes[i], child_pid(children[i]));
 	assert_true(child_is_alive(children[0]));
-	assert_int_equal(disconnects(daemon, "died"), 2);
 	for (uint32_t i = 0; i < 2; i++) {
 		stepper_write(&steppers[i]->word, 1);
 		probe_passes(probes[i]);
@@ -294,22 +292,425 @@ static void an_attach_right_after_anothers_end_is_served(void **state)
 		int r;
 
 		protocol_init(&next, &target);
-		assert_ok(protocol_go(&next, PROTOCOL_HELLO_SENT));
-		/* In half of the rounds the daemon sees the end and the request at once. */
+		assert_ok(protocol_go(&next, PROTOCOL_WELCOMED));
+		/* In half of the rounds the daemon finds the end and the request at once. */
 		if (round % 2)
 			(void)kill(instance_pid(daemon), SIGSTOP);
 		child_kill(former);
-		(void)child_end(former);
-		r = protocol_go(&next, round % 2 ? PROTOCOL_HELLO_SENT : PROTOCOL_GRANTED);
-		if (round % 2) {
-			struct xdpd_attach_request request = {.device = "near"};
-
-			assert_ok(protocol_send(&next, XDPD_ATTACH, &request, sizeof(request)));
-			(void)kill(instance_pid(daemon), SIGCONT);
-			next.step = PROTOCOL_HELLO_SENT;
-		}
+		assert_ok(protocol_go(&next, PROTOCOL_ATTACH_SENT));
+		(void)kill(instance_pid(daemon), SIGCONT);
+		r = protocol_go(&next, PROTOCOL_STARTED);
 		if (r < 0)
 			fail_msg("round %d: %s: %s", round, strerror(-r), next.reason);
+		(void)child_end(former);
 	}
 	instance_stop(daemon);
+}
+
+static void of_two_at_once_one_is_told_who_has_the_queue(void **state)
+{
+	struct instance *daemon = start_daemon(1);
+	struct stepper *steppers[2];
+	struct child *children[2];
+	char winner[64];
+
+	(void)state;
+	(void)kill(instance_pid(daemon), SIGSTOP);
+	for (int i = 0; i < 2; i++) {
+		steppers[i] = new_stepper(daemon, 0, PROTOCOL_STARTED);
+		children[i] = start_stepper(steppers[i]);
+	}
+	(void)kill(instance_pid(daemon), SIGCONT);
+	for (int i = 0; i < 2; i++)
+		assert_becomes(stepper_read(&steppers[i]->arrived), PROTOCOL_PATIENCE);
+	assert_int_equal(steppers[0]->arrived + steppers[1]->arrived, 1 - EBUSY);
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(winner, sizeof(winner), "`stepper`, uid %d, pid %d", CHILD_NOBODY,
+			       child_pid(children[!i]));
+		if (steppers[i]->arrived == -EBUSY)
+			assert_non_null(strstr(steppers[i]->reason, winner));
+	}
+	instance_stop(daemon);
+}
+
+/* ---- broken protocol ---- */
+
+static void who_falls_silent_is_let_go_while_another_is_served(void **state)
+{
+	struct instance *daemon = start_daemon(2);
+	cleanup_probe struct probe silent = probe_open(daemon, "near", "far", 0);
+	cleanup_probe struct probe other = probe_open(daemon, "near", "far", 1);
+	const struct protocol_target target = protocol_target(silent.socket, "near", 0, "silent");
+	cleanup_protocol struct protocol granted, speechless;
+	struct child *consumer;
+	uint64_t begun = live_now_ms(), took;
+
+	(void)state;
+	consumer = probe_attach(&other, 1000);
+	protocol_init(&speechless, &target);
+	assert_ok(protocol_go(&speechless, PROTOCOL_CONNECTED));
+	protocol_init(&granted, &target);
+	assert_ok(protocol_go(&granted, PROTOCOL_MAPPED));
+	for (int i = 0; i < 1000; i++) {
+		struct pollfd end = {.fd = granted.fd, .events = POLLIN};
+
+		if (i == 999)
+			assert_int_equal(poll(&end, 1, PROTOCOL_PATIENCE), 1);
+		else
+			(void)poll(&end, 1, 9);
+		probe_send(&other, 1);
+	}
+	assert_ok(protocol_await_end(&granted));
+	took = live_now_ms() - begun;
+	assert_non_null(strstr(granted.reason, "no READY within 10 seconds"));
+	assert_true(took >= 9900 && took < 15000);
+	assert_ok(protocol_await_end(&speechless));
+	assert_int_equal(disconnects(daemon, "timeout"), 1);
+	probe_finish(consumer);
+	protocol_close(&granted);
+	probe_passes(&silent);
+	probe_delivers(&silent);
+	instance_stop(daemon);
+}
+
+static int say_ready(struct protocol *protocol)
+{
+	return protocol_say(protocol, XDPD_READY);
+}
+
+static int say_an_unknown_word(struct protocol *protocol)
+{
+	return protocol_say(protocol, XDPD_GRANT);
+}
+
+static int say_hello_again(struct protocol *protocol)
+{
+	struct xdpd_hello hello = {.version_min = 1, .version_max = 1, .name = "again"};
+
+	return protocol_send(protocol, XDPD_HELLO, &hello, sizeof(hello));
+}
+
+static int send_garbage(struct protocol *protocol)
+{
+	return protocol_send_raw(protocol, "garbage after all this?", 23, NULL, 0);
+}
+
+static int send_a_wrong_length(struct protocol *protocol)
+{
+	struct xdpd_header header = {XDPD_PROTOCOL_MAGIC, XDPD_PROTOCOL_VERSION, XDPD_READY, 999, 1};
+
+	return protocol_send_raw(protocol, &header, sizeof(header), NULL, 0);
+}
+
+static int send_a_short_message(struct protocol *protocol)
+{
+	return protocol_say(protocol, XDPD_LIST);
+}
+
+static int send_an_unasked_fd(struct protocol *protocol)
+{
+	struct xdpd_header header = {XDPD_PROTOCOL_MAGIC, XDPD_PROTOCOL_VERSION, XDPD_SUBSCRIBE,
+				     sizeof(header), 77};
+
+	return protocol_send_raw(protocol, &header, sizeof(header), &(int){STDERR_FILENO}, 1);
+}
+
+static void who_breaks_the_protocol_is_let_go_and_counted(void **state)
+{
+	static const struct {
+		enum protocol_step after;
+		int (*offend)(struct protocol *);
+	} offences[] = {
+		{PROTOCOL_STARTED, say_ready},
+		{PROTOCOL_GRANTED, send_garbage},
+		{PROTOCOL_MAPPED, say_hello_again},
+		{PROTOCOL_GRANTED, say_an_unknown_word},
+		{PROTOCOL_MAPPED, send_a_wrong_length},
+		{PROTOCOL_STARTED, send_a_short_message},
+		{PROTOCOL_STARTED, send_an_unasked_fd},
+		{PROTOCOL_STARTED, send_garbage},
+	};
+	const size_t n_offences = sizeof(offences) / sizeof(offences[0]);
+	struct instance *daemon = start_daemon(1);
+	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
+	const struct protocol_target target = protocol_target(probe.socket, "near", 0, "offender");
+
+	(void)state;
+	for (size_t i = 0; i < n_offences; i++) {
+		cleanup_protocol struct protocol offender;
+
+		protocol_init(&offender, &target);
+		assert_ok(protocol_go(&offender, offences[i].after));
+		assert_ok(offences[i].offend(&offender));
+		assert_ok(protocol_await_end(&offender));
+		assert_non_null(strstr(offender.reason, "protocol error"));
+		assert_int_equal(disconnects(daemon, "violation"), i + 1);
+		protocol_close(&offender);
+		probe_passes(&probe);
+	}
+	probe_delivers(&probe);
+	instance_stop(daemon);
+}
+
+static void a_second_attach_is_refused_and_the_first_remains(void **state)
+{
+	struct instance *daemon = start_daemon(2);
+	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
+	const struct protocol_target target = protocol_target(probe.socket, "near", 0, "twice");
+	struct xdpd_attach_request request = {.device = "near", .queue = 1};
+	cleanup_protocol struct protocol protocol;
+	struct protocol_message message;
+
+	(void)state;
+	protocol_init(&protocol, &target);
+	assert_ok(protocol_go(&protocol, PROTOCOL_STARTED));
+	assert_ok(protocol_send(&protocol, XDPD_ATTACH, &request, sizeof(request)));
+	assert_error(protocol_await(&protocol, XDPD_GRANT, &message), EISCONN);
+	probe_becomes(&probe, XDPD_QUEUE_ATTACHED, 0);
+	probe_send(&probe, 8);
+	assert_ok(protocol_go(&protocol, PROTOCOL_RECEIVED));
+	instance_stop(daemon);
+}
+
+static void who_asks_again_while_it_waits_breaks_the_protocol(void **state)
+{
+	struct instance *daemon = start_daemon(1);
+	struct stepper *stepper = new_stepper(daemon, 0, PROTOCOL_STARTED);
+	const struct protocol_target target = protocol_target(instance_socket(daemon), "near", 0, "impatient");
+	struct xdpd_attach_request request = {.device = "near"};
+	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
+	cleanup_protocol struct protocol protocol;
+
+	(void)state;
+	/* Held by somebody, the queue is being released for two seconds. */
+	stepper->then = await_word_without_connection;
+	(void)start_arrived(stepper);
+	probe_becomes(&probe, XDPD_QUEUE_RELEASING, 5000);
+	protocol_init(&protocol, &target);
+	assert_ok(protocol_go(&protocol, PROTOCOL_ATTACH_SENT));
+	assert_ok(protocol_send(&protocol, XDPD_ATTACH, &request, sizeof(request)));
+	assert_ok(protocol_await_end(&protocol));
+	assert_non_null(strstr(protocol.reason, "another is under way"));
+	stepper_write(&stepper->word, 1);
+	probe_delivers(&probe);
+	instance_stop(daemon);
+}
+
+/* ---- a hostile consumer ---- */
+
+static uint64_t random_state = 88172645463325252ull;
+
+static uint64_t random_number(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+static void scribble(const struct protocol *protocol)
+{
+	/* All but the frames: rings with their indices and flags, and the account. */
+	for (size_t i = 1; i < protocol->n_maps; i++) {
+		uint32_t *words = protocol->maps[i].address;
+		size_t n = protocol->maps[i].length / sizeof(*words);
+
+		for (size_t j = random_number() % 7; j < n; j += 1 + random_number() % 7)
+			words[j] = (uint32_t)random_number() >> random_number() % 32;
+	}
+}
+
+static void abuse_socket(int fd, int umem_fd)
+{
+	static const int ring_options[] = {XDP_RX_RING, XDP_TX_RING, XDP_UMEM_FILL_RING,
+					   XDP_UMEM_COMPLETION_RING};
+	struct sockaddr_xdp address = {.sxdp_family = AF_XDP,
+				       .sxdp_ifindex = (uint32_t)random_number() % 4,
+				       .sxdp_queue_id = (uint32_t)random_number() % 4,
+				       .sxdp_shared_umem_fd = (uint32_t)fd,
+				       .sxdp_flags = (uint16_t)(random_number() & 0x1f)};
+	uint32_t size = 1u << random_number() % 20;
+	char byte = 0;
+
+	(void)bind(fd, (const struct sockaddr *)&address, sizeof(address));
+	(void)setsockopt(fd, SOL_XDP, ring_options[random_number() % 4], &size, sizeof(size));
+	(void)setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
+	(void)shutdown(fd, SHUT_RDWR);
+	(void)!sendto(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	(void)!recv(fd, &byte, 0, MSG_DONTWAIT);
+	(void)!ftruncate(umem_fd, (off_t)(random_number() % 100000));
+	(void)fallocate(umem_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 20);
+	(void)fchmod(umem_fd, 0777);
+}
+
+/* From before READY on, until it is killed. */
+static int wreck(struct stepper *stepper, struct protocol *protocol)
+{
+	random_state += (uint64_t)getpid();
+	if (stepper->step == PROTOCOL_MAPPED) {
+		scribble(protocol);
+		abuse_socket(protocol->fds[1], protocol->fds[0]);
+		(void)protocol_say(protocol, XDPD_READY);
+	}
+	for (int rounds = 1; rounds < INT_MAX; rounds++) {
+		scribble(protocol);
+		abuse_socket(protocol->fds[1], protocol->fds[0]);
+		stepper_write(&stepper->word, rounds);
+	}
+	return 0;
+}
+
+static bool is_series_of_totals(const char *line)
+{
+	size_t name = strcspn(line, "{ ");
+
+	return line[0] != '#' && name > 6 && !strncmp(line + name - 6, "_total", 6);
+}
+
+/* Each counter that is in both has not gone back. */
+static void assert_monotonic(const char *before, const char *after)
+{
+	size_t series = 0;
+
+	for (const char *line = before; *line; line += strcspn(line, "\n") + 1) {
+		size_t length = strcspn(line, "\n");
+		size_t key = length;
+		cleanup_free char *wanted = NULL;
+		const char *found;
+
+		if (!is_series_of_totals(line))
+			continue;
+		while (key && line[key - 1] != ' ')
+			key--;
+		wanted = strndup(line, key);
+		assert_non_null(wanted);
+		found = strstr(after, wanted);
+		if (!found || strtod(found + key, NULL) < strtod(line + key, NULL))
+			fail_msg("a counter went back: %.*s, then %.*s", (int)length, line,
+				 found ? (int)strcspn(found, "\n") : 4, found ? found : "gone");
+		series++;
+	}
+	assert_true(series > 10);
+}
+
+static void a_consumer_that_wrecks_its_rings_harms_nobody_else(void **state)
+{
+	static const enum protocol_step steps[] = {PROTOCOL_MAPPED, PROTOCOL_STARTED, PROTOCOL_STARTED,
+						   PROTOCOL_TRANSMITTING};
+	cleanup_free char *before = NULL;
+	cleanup_probe struct probe victim = {.far_fd = -1, .near_fd = -1};
+	cleanup_probe struct probe other = victim;
+	struct instance *daemon;
+	struct traffic *traffic;
+	struct child *consumer;
+
+	(void)state;
+	require_live_frames();
+	daemon = start_daemon(2);
+	victim = probe_open(daemon, "near", "far", 0);
+	other = probe_open(daemon, "near", "far", 1);
+	traffic = start_traffic();
+	consumer = probe_attach(&other, 200 * sizeof(steps) / sizeof(steps[0]));
+	before = instance_metrics(daemon);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct stepper *stepper = new_stepper(daemon, 0, steps[i]);
+		struct child *wrecker;
+
+		stepper->then = wreck;
+		wrecker = start_arrived(stepper);
+		for (int j = 1; j <= 20; j++) {
+			char *after;
+
+			assert_becomes(stepper_read(&stepper->word) >= j * 10, 10000);
+			probe_send(&other, 10);
+			after = instance_metrics(daemon);
+			assert_monotonic(before, after);
+			free(before);
+			before = after;
+		}
+		child_kill(wrecker);
+		(void)child_end(wrecker);
+		probe_passes(&victim);
+		probe_delivers(&victim);
+	}
+	probe_finish(consumer);
+	assert_true(metric_value(before, "xdpd_queue_receive_packets_total", "queue", "0") <=
+		    metric_value(before, "xdpd_xdp_verdicts_total", "queue", "0", "action", "redirect"));
+	assert_ok(traffic_stop(traffic, NULL));
+	instance_stop(daemon);
+}
+
+/* ---- the daemon ends ---- */
+
+static void a_daemon_that_is_stopped_tells_its_consumers_and_leaves_nothing(void **state)
+{
+	struct instance *daemon = start_daemon(2);
+	cleanup_probe struct probe first = probe_open(daemon, "near", "far", 0);
+	cleanup_probe struct probe second = probe_open(daemon, "near", "far", 1);
+	struct footprint footprint;
+	struct child *consumers[2];
+	uint64_t begun;
+
+	(void)state;
+	consumers[0] = probe_stay(&first, true);
+	consumers[1] = probe_stay(&second, false);
+	assert_int_not_equal(program_on("near"), 0);
+	assert_ok(footprint_take(&footprint, instance_pid(daemon)));
+	assert_true(footprint.bpf_links && footprint.bpf_maps && footprint.bpf_programs);
+	begun = live_now_ms();
+	instance_stop(daemon);
+	print_message("it stopped within %lu ms\n", live_now_ms() - begun);
+	for (int i = 0; i < 2; i++)
+		probe_ended(consumers[i], ECANCELED, "xdpd is stopping", 5000);
+	assert_int_equal(program_on("near"), 0);
+	assert_becomes(footprint_bpf_left(&footprint) == 0, 5000);
+}
+
+static void a_killed_daemon_is_noticed_and_can_be_started_again(void **state)
+{
+	struct instance *daemon = start_daemon(1);
+	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
+	const char *argv[] = {built("xdpd"), "--config", instance_config(daemon), NULL};
+	struct footprint footprint;
+	struct child *consumer, *again;
+
+	(void)state;
+	consumer = probe_stay(&probe, true);
+	assert_ok(footprint_take(&footprint, instance_pid(daemon)));
+	child_kill(instance_child(daemon));
+	probe_ended(consumer, ECONNRESET, "", 5000);
+	assert_becomes(footprint_bpf_left(&footprint) == 0, 5000);
+	assert_int_equal(program_on("near"), 0);
+	assert_int_equal(access(probe.socket, F_OK), 0);
+	assert_ok(child_start(&again, &(struct child_options){.argv = argv}));
+	assert_ok(child_wait_output(again, "is ready", 10000));
+	probe_passes(&probe);
+	probe_delivers(&probe);
+	assert_ok(child_signal(again, SIGTERM));
+	assert_int_equal(child_wait(again, 5000), 0);
+	assert_int_not_equal(access(probe.socket, F_OK), 0);
+	(void)child_end(again);
+	instance_kill(daemon);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		live_test(a_consumer_killed_at_any_step_leaves_a_ready_queue),
+		live_test(who_says_goodbye_is_counted_as_left),
+		live_test(who_is_ejected_is_told_why),
+		live_test(a_held_socket_makes_the_queue_busy_until_its_holder_lets_go),
+		live_test(the_end_of_a_former_consumer_is_noticed_at_once),
+		live_test(an_attach_right_after_anothers_end_is_served),
+		live_test(of_two_at_once_one_is_told_who_has_the_queue),
+		live_test(who_falls_silent_is_let_go_while_another_is_served),
+		live_test(who_breaks_the_protocol_is_let_go_and_counted),
+		live_test(a_second_attach_is_refused_and_the_first_remains),
+		live_test(who_asks_again_while_it_waits_breaks_the_protocol),
+		live_test(a_consumer_that_wrecks_its_rings_harms_nobody_else),
+		live_test(a_daemon_that_is_stopped_tells_its_consumers_and_leaves_nothing),
+		live_test(a_killed_daemon_is_noticed_and_can_be_started_again),
+	};
+
+	return live_run("end", tests, 120);
 }

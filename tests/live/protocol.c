@@ -193,11 +193,7 @@ static int ask_to_attach(struct protocol *protocol)
 		.queue = protocol->target.queue,
 		.flags = protocol->target.transmit ? XDPD_ATTACH_TRANSMIT : 0,
 	};
-	struct protocol_message message;
-	int r = protocol->step == PROTOCOL_HELLO_SENT ? protocol_await(protocol, XDPD_WELCOME, &message) : 0;
 
-	if (r < 0)
-		return r;
 	memcpy(request.device, protocol->target.device, sizeof(request.device));
 	return protocol_send(protocol, XDPD_ATTACH, &request, sizeof(request));
 }
@@ -285,6 +281,8 @@ static int take_step(struct protocol *protocol, enum protocol_step step)
 		return dial(protocol);
 	case PROTOCOL_HELLO_SENT:
 		return say_hello(protocol);
+	case PROTOCOL_WELCOMED:
+		return protocol_await(protocol, XDPD_WELCOME, &message);
 	case PROTOCOL_ATTACH_SENT:
 		return ask_to_attach(protocol);
 	case PROTOCOL_GRANTED:
@@ -388,9 +386,7 @@ static int find_record(const char *socket, enum xdpd_list kind, struct protocol_
 	int r;
 
 	protocol_init(&protocol, &target);
-	r = protocol_go(&protocol, PROTOCOL_HELLO_SENT);
-	if (r == 0)
-		r = protocol_await(&protocol, XDPD_WELCOME, ret);
+	r = protocol_go(&protocol, PROTOCOL_WELCOMED);
 	if (r == 0)
 		r = protocol_send(&protocol, XDPD_LIST, &request, sizeof(request));
 	while (r >= 0) {
@@ -461,9 +457,7 @@ int protocol_eject(const char *socket, const char *device, uint32_t queue, const
 	protocol_init(&protocol, &target);
 	(void)snprintf(request.device, sizeof(request.device), "%s", device);
 	(void)snprintf(request.reason, sizeof(request.reason), "%s", reason);
-	r = protocol_go(&protocol, PROTOCOL_HELLO_SENT);
-	if (r == 0)
-		r = protocol_await(&protocol, XDPD_WELCOME, &message);
+	r = protocol_go(&protocol, PROTOCOL_WELCOMED);
 	if (r == 0)
 		r = protocol_send(&protocol, XDPD_EJECT, &request, sizeof(request));
 	return r < 0 ? r : protocol_await(&protocol, XDPD_DONE, &message);

@@ -331,7 +331,7 @@ static void a_listen_address_that_is_none_is_refused(void **state)
 
 static void a_unix_path_fits_or_is_refused(void **state)
 {
-	char text[256];
+	char text[512];
 	struct config *config;
 
 	(void)state;
@@ -394,7 +394,7 @@ static void too_many_queues_are_refused(void **state)
 	fclose(out);
 	assert_int_equal(config_parse("test", text, size, &config, &errors), -EINVAL);
 	assert_int_equal(errors.n_lines, 1);
-	assert_string_equal(errors.lines[0], "test:18:24: with these the interfaces have 69632 queues, "
+	assert_string_equal(errors.lines[0], "test:18:25: with these the interfaces have 69632 queues, "
 					     "expected at most 65536");
 	free(text);
 }
