@@ -125,8 +125,9 @@ static bool is_number(const char *text)
 /* What a look-up without a result left in errno: most values mean that the name is not there [getpwnam(3)]. */
 static int missing(int code)
 {
-	return code == EIO || code == EINTR || code == EMFILE || code == ENFILE || code == ENOMEM ? -code
-												   : -ENOENT;
+	return code == EIO || code == EINTR || code == EMFILE || code == ENFILE || code == ENOMEM
+		       ? -code
+		       : -ENOENT;
 }
 
 int access_find_user(const char *text, uid_t *ret)

@@ -201,7 +201,8 @@ int config_parse_ids(const char *text, uint32_t **ret_ids, size_t *ret_n, bool *
 	ids = calloc(id_set_count(&set) + 1, sizeof(*ids));
 	if (!ids)
 		return -ENOMEM;
-	for (uint32_t id = id_set_next(&set, 0); id < CONFIG_QUEUE_MAX; id = id_set_next(&set, id + 1))
+	for (uint32_t id = id_set_next(&set, 0); id < CONFIG_QUEUE_MAX;
+	     id = id_set_next(&set, id + 1))
 		ids[n++] = id;
 	*ret_ids = TAKE_PTR(ids);
 	*ret_n = n;

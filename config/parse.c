@@ -55,7 +55,8 @@ static void read_user(struct parse *parse, const yaml_node_t *node, struct acces
 
 	if (node->type != YAML_SCALAR_NODE || yaml_node_is_null(node)) {
 		report_add(report, yaml_node_place(node),
-			   "a user is %s, expected a name, a number or \"*\"", yaml_node_kind(node));
+			   "a user is %s, expected a name, a number or \"*\"",
+			   yaml_node_kind(node));
 		return;
 	}
 	if (strcmp(yaml_node_text(node), "*") == 0) {
@@ -81,13 +82,14 @@ static void read_group(struct parse *parse, const yaml_node_t *node, struct acce
 	int r;
 
 	if (node->type != YAML_SCALAR_NODE || yaml_node_is_null(node)) {
-		report_add(report, yaml_node_place(node), "a group is %s, expected a name or a number",
-			   yaml_node_kind(node));
+		report_add(report, yaml_node_place(node),
+			   "a group is %s, expected a name or a number", yaml_node_kind(node));
 		return;
 	}
 	if (strcmp(yaml_node_text(node), "*") == 0) {
-		report_add(report, yaml_node_place(node),
-			   "a group is `*`, expected a name or a number; anyone is `users: [\"*\"]`");
+		report_add(
+			report, yaml_node_place(node),
+			"a group is `*`, expected a name or a number; anyone is `users: [\"*\"]`");
 		return;
 	}
 	r = access_find_group(yaml_node_text(node), &gid);
@@ -232,9 +234,11 @@ static void read_metrics(struct parse *parse, const yaml_node_t *node)
 	    !listen.value)
 		return;
 	if (listen_parse(yaml_node_text(listen.value), &parse->config->metrics) < 0)
-		report_add(parse->walk.report, yaml_node_place(listen.value),
-			   "`listen` is %s, expected an address with its port as in 127.0.0.1:9820 or "
-			   "\"[::1]:9820\", unix:/path or off", show(listen.value).text);
+		report_add(
+			parse->walk.report, yaml_node_place(listen.value),
+			"`listen` is %s, expected an address with its port as in 127.0.0.1:9820 or "
+			"\"[::1]:9820\", unix:/path or off",
+			show(listen.value).text);
 }
 
 /* ---- the ids of a queue item ---- */
@@ -249,9 +253,10 @@ static void report_twice(struct parse *parse, struct place place, const struct i
 	if (!text)
 		report_memory(parse);
 	else
-		report_add(parse->walk.report, place,
-			   "queue%s %s %s listed twice, expected once; first at line %zu, column %zu",
-			   many ? "s" : "", text, many ? "are" : "is", first.line, first.column);
+		report_add(
+			parse->walk.report, place,
+			"queue%s %s %s listed twice, expected once; first at line %zu, column %zu",
+			many ? "s" : "", text, many ? "are" : "is", first.line, first.column);
 }
 
 static void place_ids(struct parse *parse, struct place place, const struct id_set *ids,
@@ -263,9 +268,11 @@ static void place_ids(struct parse *parse, struct place place, const struct id_s
 	if (places->all.line || (ids->all && places->any.line)) {
 		const struct place *other = places->all.line ? &places->all : &places->any;
 
-		report_add(parse->walk.report, place,
-			   "`all` and other queues are listed, expected either; the other is at line "
-			   "%zu, column %zu", other->line, other->column);
+		report_add(
+			parse->walk.report, place,
+			"`all` and other queues are listed, expected either; the other is at line "
+			"%zu, column %zu",
+			other->line, other->column);
 		return;
 	}
 	if (!places->any.line)
@@ -274,7 +281,8 @@ static void place_ids(struct parse *parse, struct place place, const struct id_s
 		places->all = place;
 		return;
 	}
-	for (uint32_t id = id_set_next(ids, 0); id < CONFIG_QUEUE_MAX; id = id_set_next(ids, id + 1)) {
+	for (uint32_t id = id_set_next(ids, 0); id < CONFIG_QUEUE_MAX;
+	     id = id_set_next(ids, id + 1)) {
 		if (!places->of[id].line) {
 			places->of[id] = place;
 			continue;
@@ -301,7 +309,8 @@ static void read_ids_part(struct parse *parse, const yaml_node_t *node, struct i
 			   CONFIG_QUEUE_MAX);
 	else if (r < 0)
 		report_add(report, place,
-			   "`id` is %s, expected a number, a range as in 0-3, a list as in [0, 2], or all",
+			   "`id` is %s, expected a number, a range as in 0-3, a list as in [0, 2], "
+			   "or all",
 			   show(node).text);
 	if (r < 0)
 		return;
@@ -365,9 +374,10 @@ static bool read_bind(struct parse *parse, const yaml_node_t *node,
 	if (!walk_word(&parse->walk, "`bind`", node, bind_words, COUNT(bind_words), &bind))
 		return false;
 	if (bind == XDPD_BIND_ZERO_COPY && interface->mode == XDPD_MODE_GENERIC) {
-		report_add(parse->walk.report, yaml_node_place(node),
-			   "`bind` is `zero-copy` and the interface's `mode` is `generic`, expected "
-			   "`copy`, or a `native` mode for zero-copy");
+		report_add(
+			parse->walk.report, yaml_node_place(node),
+			"`bind` is `zero-copy` and the interface's `mode` is `generic`, expected "
+			"`copy`, or a `native` mode for zero-copy");
 		return false;
 	}
 	*ret = (enum xdpd_bind_mode)bind;
@@ -401,11 +411,11 @@ static void read_rings(struct parse *parse, const yaml_node_t *node, struct ring
 	if (!node || !walk_mapping(&parse->walk, "`rings`", node, keys, COUNT(keys), fields))
 		return;
 	for (size_t i = 0; i < COUNT(keys); i++)
-		(void)walk_power_of_two(&parse->walk, names[i], fields[i].value, RING_MAX, sizes[i]);
+		(void)walk_power_of_two(&parse->walk, names[i], fields[i].value, RING_MAX,
+					sizes[i]);
 }
 
-static void read_handover(struct parse *parse, const yaml_node_t *node,
-			  enum config_handover *ret)
+static void read_handover(struct parse *parse, const yaml_node_t *node, enum config_handover *ret)
 {
 	static const struct word words[] = {
 		{"auto", CONFIG_HANDOVER_AUTO},
@@ -421,7 +431,8 @@ static void read_handover(struct parse *parse, const yaml_node_t *node,
 static void check_memory(struct parse *parse, const yaml_node_t *item, const struct field *frames,
 			 const struct queue_item *read)
 {
-	const uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	const uint64_t machine =
+		(uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	const uint64_t one = (uint64_t)read->settings.frames * read->settings.frame_size;
 	const uint64_t before = parse->totals.memory;
 	struct place place = yaml_node_place(frames->value ? frames->value : item);
@@ -429,13 +440,17 @@ static void check_memory(struct parse *parse, const yaml_node_t *item, const str
 	parse->totals.memory += one * (read->ids.all ? 1 : id_set_count(&read->ids));
 	if (one > machine)
 		report_add(parse->walk.report, place,
-			   "%u frames of %u bytes are %" PRIu64 " MiB, expected less than this machine's "
-			   "memory, %" PRIu64 " MiB", read->settings.frames, read->settings.frame_size,
-			   one >> 20, machine >> 20);
+			   "%u frames of %u bytes are %" PRIu64
+			   " MiB, expected less than this machine's "
+			   "memory, %" PRIu64 " MiB",
+			   read->settings.frames, read->settings.frame_size, one >> 20,
+			   machine >> 20);
 	else if (before <= machine && parse->totals.memory > machine)
 		report_add(parse->walk.report, place,
-			   "with these, the frames of all queues are %" PRIu64 " MiB, expected less than "
-			   "this machine's memory, %" PRIu64 " MiB", parse->totals.memory >> 20, machine >> 20);
+			   "with these, the frames of all queues are %" PRIu64
+			   " MiB, expected less than "
+			   "this machine's memory, %" PRIu64 " MiB",
+			   parse->totals.memory >> 20, machine >> 20);
 }
 
 /* `ret` is to be cleared, whatever was wrong. */
@@ -463,9 +478,10 @@ static void read_queue(struct parse *parse, const yaml_node_t *node,
 	if (fields[ID].value)
 		read_ids(parse, fields[ID].value, &ret->ids, places);
 	else
-		report_add(parse->walk.report, yaml_node_place(node),
-			   "a queue without `id`, expected a number, a range as in 0-3, a list as in "
-			   "[0, 2], or all");
+		report_add(
+			parse->walk.report, yaml_node_place(node),
+			"a queue without `id`, expected a number, a range as in 0-3, a list as in "
+			"[0, 2], or all");
 	read_delivery(parse, fields[DELIVERY].value);
 	(void)read_bind(parse, fields[BIND].value, interface, &ret->settings.bind);
 	read_frames(parse, fields, &ret->settings);
@@ -534,7 +550,8 @@ static void read_queues(struct parse *parse, const yaml_node_t *node,
 		report_memory(parse);
 		return;
 	}
-	for (size_t i = 0; i < walk_list(&parse->walk, "`queues`", node, " as in `[{ id: 0-3 }]`"); i++) {
+	for (size_t i = 0; i < walk_list(&parse->walk, "`queues`", node, " as in `[{ id: 0-3 }]`");
+	     i++) {
 		const yaml_node_t *item_node = walk_item(&parse->walk, node, i);
 		struct queue_item item;
 
@@ -580,8 +597,8 @@ static void read_name(struct parse *parse, const yaml_node_t *interface_node,
 		return;
 	}
 	if (node->type != YAML_SCALAR_NODE || yaml_node_is_null(node)) {
-		report_add(report, yaml_node_place(node), "`name` is %s, expected an interface's name",
-			   yaml_node_kind(node));
+		report_add(report, yaml_node_place(node),
+			   "`name` is %s, expected an interface's name", yaml_node_kind(node));
 		return;
 	}
 	fault = device_name_fault(yaml_node_text(node));
@@ -648,7 +665,8 @@ static void check_names(struct parse *parse, struct named *names, size_t n)
 			continue;
 		}
 		report_add(parse->walk.report, names[i].place,
-			   "interface `%s` is listed twice, expected once; first at line %zu, column %zu",
+			   "interface `%s` is listed twice, expected once; first at line %zu, "
+			   "column %zu",
 			   names[i].name, first->place.line, first->place.column);
 	}
 }

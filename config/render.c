@@ -11,7 +11,8 @@
 
 static bool is_plain(const char *text)
 {
-	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/-.@";
+	static const char safe[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/-.@";
 
 	return *text && !strchr("-.@", *text) && !text[strspn(text, safe)] &&
 	       strcasecmp(text, "null") != 0;

@@ -12,8 +12,8 @@ struct rendering {
 	const yaml_node_t *queue; /* a mapping */
 	const char *device;	  /* NULL: the queue item alone; else an interface that has it */
 	const char *eol;
-	bool flow;	       /* block style: whether the item itself is in flow style, as in `- { id: 3 }` */
-	size_t indent;	       /* block style: columns from a key to the dashes of its list */
+	bool flow; /* block style: whether the item itself is in flow style, as in `- { id: 3 }` */
+	size_t indent; /* block style: columns from a key to the dashes of its list */
 };
 
 /* All to be freed; NULL: no memory. */

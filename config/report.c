@@ -11,14 +11,16 @@
 static void add(struct report *report, struct place place, const char *format, va_list args)
 {
 	cleanup_free char *sentence = NULL;
-	struct fault *grown;
+	struct fault *grown = report->faults;
 
 	if (vasprintf(&sentence, format, args) < 0) {
 		sentence = NULL;
 		report->out_of_memory = true;
 		return;
 	}
-	grown = reallocarray(report->faults, report->n_faults + 1, sizeof(*grown));
+	if (!(report->n_faults & (report->n_faults - 1))) /* 0, 1, 2, 4, ...: full */
+		grown = reallocarray(grown, report->n_faults ? report->n_faults * 2 : 1,
+				     sizeof(*grown));
 	if (!grown) {
 		report->out_of_memory = true;
 		return;
@@ -51,7 +53,8 @@ static int compare_faults(const void *left, const void *right)
 
 static int append_lines(const struct report *report, struct config_errors *errors)
 {
-	char **grown = reallocarray(errors->lines, errors->n_lines + report->n_faults, sizeof(*grown));
+	char **grown =
+		reallocarray(errors->lines, errors->n_lines + report->n_faults, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;

@@ -65,8 +65,8 @@ static int add_flow_line(struct layout *layout, size_t child, size_t end, size_t
 		return -ENOMEM;
 	if (!comma)
 		r = splice(layout, end, 0, strdup(","));
-	if (r == 0 && asprintf(&line, "%*s%s%s%s", (int)indent, "", owned, comma ? "," : "",
-			       layout->eol) < 0)
+	if (r == 0 &&
+	    asprintf(&line, "%*s%s%s%s", (int)indent, "", owned, comma ? "," : "", layout->eol) < 0)
 		r = -ENOMEM;
 	return r < 0 ? r : splice_lines(layout, next_line(layout, comma ? comma : end), line);
 }
@@ -77,7 +77,8 @@ static int add_to_flow(struct addition *add, const yaml_node_t *collection, char
 	struct layout *layout = &add->edit.layout;
 	const yaml_node_t *child = NULL;
 	const yaml_node_t *last = last_child(layout->tree, collection, &child);
-	const size_t open = node_start(layout, collection), close = node_end(layout, collection) - 1;
+	const size_t open = node_start(layout, collection),
+		     close = node_end(layout, collection) - 1;
 	size_t begin, end, comma, line;
 	cleanup_free char *owned = text;
 	char *insert;
@@ -126,8 +127,7 @@ static size_t skip_own_comments(const struct layout *layout, size_t at, size_t c
 static int add_to_block_list(struct addition *add, const yaml_node_t *list)
 {
 	struct layout *layout = &add->edit.layout;
-	const yaml_node_t *last =
-		yaml_tree_node(layout->tree, list->data.sequence.items.top[-1]);
+	const yaml_node_t *last = yaml_tree_node(layout->tree, list->data.sequence.items.top[-1]);
 	size_t column = column_of(layout, node_start(layout, list));
 	size_t at = skip_own_comments(layout, node_next_line(layout, list), column);
 
@@ -189,6 +189,9 @@ static int replace_null(struct addition *add, const yaml_node_t *value)
 	cleanup_free char *item = render_flow(&add->what);
 	char *list;
 
+	/* An empty value may be placed as late as the closing brace. */
+	while (start == end && layout->text[start - 1] == ' ')
+		end = --start;
 	if (!item || asprintf(&list, "%s[%s]", layout->text[start - 1] == ':' ? " " : "", item) < 0)
 		return -ENOMEM;
 	return splice(layout, start, end - start, list);
@@ -249,8 +252,8 @@ static int add_interface(struct addition *add, const yaml_node_t *root)
 	const yaml_node_pair_t *pair;
 
 	add->what.device = add->edit.device;
-	if (!root || (root->type == YAML_SCALAR_NODE &&
-		      node_start(layout, root) == node_end(layout, root)))
+	if (!root ||
+	    (root->type == YAML_SCALAR_NODE && node_start(layout, root) == node_end(layout, root)))
 		return splice_lines(layout, layout->length,
 				    render_block_pair(&add->what, 0, "interfaces"));
 	if (root->type == YAML_SCALAR_NODE)
@@ -294,8 +297,8 @@ static int check_new(struct addition *add)
 		return 0;
 	for (size_t i = 0; queues->data.sequence.items.start + i < queues->data.sequence.items.top;
 	     i++) {
-		struct place there = yaml_node_place(
-			yaml_tree_node(tree, queues->data.sequence.items.start[i]));
+		struct place there =
+			yaml_node_place(yaml_tree_node(tree, queues->data.sequence.items.start[i]));
 		cleanup_free char *ids = NULL;
 		struct id_set set, common;
 		int r = text_edit_item_ids(edit, queues, i, &set);
@@ -350,7 +353,8 @@ static bool is_added(const struct config_interface *result, const void *context)
 
 static int read_item(struct addition *add)
 {
-	static const struct config_interface added = {.mode = XDPD_MODE_AUTO, .bind = XDPD_BIND_AUTO};
+	static const struct config_interface added = {.mode = XDPD_MODE_AUTO,
+						      .bind = XDPD_BIND_AUTO};
 	const struct text_edit *edit = &add->edit;
 	struct report report = text_edit_report(edit);
 
@@ -382,6 +386,7 @@ int config_text_add_queue(const char *name, const char *text, const char *device
 	r = add.edit.interface ? add_queue(&add, root) : add_interface(&add, root);
 	if (r < 0)
 		return r;
-	return text_edit_finish(&add.edit, add.edit.interface ? text_edit_interface(&add.edit) : root,
+	return text_edit_finish(&add.edit,
+				add.edit.interface ? text_edit_interface(&add.edit) : root,
 				is_added, &add, ret);
 }

@@ -83,8 +83,9 @@ const yaml_node_t *text_edit_interface(const struct text_edit *edit)
 	const yaml_node_t *list = yaml_tree_node(tree, pair->value);
 
 	/* The list's items are the config's, one for one. */
-	return yaml_tree_node(tree, list->data.sequence.items.start[edit->interface -
-								     edit->file.config->interfaces]);
+	return yaml_tree_node(
+		tree,
+		list->data.sequence.items.start[edit->interface - edit->file.config->interfaces]);
 }
 
 int text_edit_item_ids(const struct text_edit *edit, const yaml_node_t *queues, size_t i,
@@ -104,9 +105,11 @@ int text_edit_refuse(const struct text_edit *edit, const yaml_node_t *node)
 {
 	struct place place = node ? yaml_node_place(node) : (struct place){1, 1};
 
-	return report_one(edit->errors, EINVAL, edit->name, place,
-			  "the queues of %s can't be changed here without changing more (an alias, or "
-			  "an unusual layout); edit the file by hand", edit->device);
+	return report_one(
+		edit->errors, EINVAL, edit->name, place,
+		"the queues of %s can't be changed here without changing more (an alias, or "
+		"an unusual layout); edit the file by hand",
+		edit->device);
 }
 
 /* ---- the check ---- */
@@ -154,7 +157,8 @@ static bool same_but(const struct parsed *a, const struct parsed *b, const char 
 }
 
 /* An interface that was added has the defaults. */
-static bool same_program(const struct config_interface *before, const struct config_interface *after)
+static bool same_program(const struct config_interface *before,
+			 const struct config_interface *after)
 {
 	return after->mode == (before ? before->mode : XDPD_MODE_AUTO) &&
 	       after->bind == (before ? before->bind : XDPD_BIND_AUTO);

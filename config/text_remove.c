@@ -44,11 +44,13 @@ static int read_ids(struct removal *removal)
 	struct report report = text_edit_report(edit);
 
 	if (id)
-		(void)parse_queue_ids(tree, yaml_tree_node(tree, id->value), &removal->ids, &report);
+		(void)parse_queue_ids(tree, yaml_tree_node(tree, id->value), &removal->ids,
+				      &report);
 	else
-		report_add(&report, text_edit_ids_place(edit),
-			   "a queue without `id`, expected a number, a range as in 0-3, a list as in "
-			   "[0, 2], or all");
+		report_add(
+			&report, text_edit_ids_place(edit),
+			"a queue without `id`, expected a number, a range as in 0-3, a list as in "
+			"[0, 2], or all");
 	return report_close(&report, edit->errors);
 }
 
@@ -75,7 +77,8 @@ static int fail_channels(const struct removal *removal, const yaml_node_t *item)
 
 	return report_one(edit->errors, EINVAL, edit->name, yaml_node_place(item),
 			  "%s has `id: all`, and which queues remain can't be told while the "
-			  "interface is not there; edit the file by hand", edit->device);
+			  "interface is not there; edit the file by hand",
+			  edit->device);
 }
 
 /* The ids that item `i` stands for. */

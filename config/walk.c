@@ -86,8 +86,8 @@ static void report_unknown(struct walk *walk, const yaml_node_t *key, const char
 		report_add(walk->report, place,
 			   "merge keys are not supported, expected the keys themselves");
 	else if (near)
-		report_add(walk->report, place, "unknown key %s, did you mean `%s`?", show(key).text,
-			   near);
+		report_add(walk->report, place, "unknown key %s, did you mean `%s`?",
+			   show(key).text, near);
 	else
 		report_add(walk->report, place, "unknown key %s, expected %s", show(key).text,
 			   list_words(keys, n_keys, list, sizeof(list)));
@@ -111,8 +111,9 @@ bool walk_mapping(struct walk *walk, const char *what, const yaml_node_t *node,
 	if (node->type != YAML_MAPPING_NODE) {
 		char list[256];
 
-		report_add(walk->report, yaml_node_place(node), "%s is %s, expected a mapping with %s",
-			   what, show(node).text, list_words(keys, n_keys, list, sizeof(list)));
+		report_add(walk->report, yaml_node_place(node),
+			   "%s is %s, expected a mapping with %s", what, show(node).text,
+			   list_words(keys, n_keys, list, sizeof(list)));
 		return false;
 	}
 	for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
@@ -128,9 +129,10 @@ bool walk_mapping(struct walk *walk, const char *what, const yaml_node_t *node,
 		} else if (fields[i].key) {
 			struct place first = yaml_node_place(fields[i].key);
 
-			report_add(walk->report, yaml_node_place(key),
-				   "`%s` is given twice, expected once; first at line %zu, column %zu",
-				   keys[i], first.line, first.column);
+			report_add(
+				walk->report, yaml_node_place(key),
+				"`%s` is given twice, expected once; first at line %zu, column %zu",
+				keys[i], first.line, first.column);
 		} else {
 			fields[i] = (struct field){key, value};
 		}
@@ -176,8 +178,8 @@ bool walk_word(struct walk *walk, const char *what, const yaml_node_t *node,
 	}
 	near = suggest_word(yaml_node_text(node), texts, n_words);
 	if (near)
-		report_add(walk->report, yaml_node_place(node), "%s is %s, did you mean `%s`?", what,
-			   show(node).text, near);
+		report_add(walk->report, yaml_node_place(node), "%s is %s, did you mean `%s`?",
+			   what, show(node).text, near);
 	else
 		report_add(walk->report, yaml_node_place(node), "%s is %s, expected %s", what,
 			   show(node).text, list_words(texts, n_words, list, sizeof(list)));
@@ -215,8 +217,8 @@ bool walk_number(struct walk *walk, const char *what, const yaml_node_t *node, u
 		return false;
 	if (!parse_decimal(yaml_node_text(node), &number) || number < min || number > max) {
 		report_add(walk->report, yaml_node_place(node),
-			   "%s is %s, expected a decimal number from %u to %u", what, show(node).text,
-			   min, max);
+			   "%s is %s, expected a decimal number from %u to %u", what,
+			   show(node).text, min, max);
 		return false;
 	}
 	*ret = (uint32_t)number;

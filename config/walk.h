@@ -35,7 +35,8 @@ bool walk_mapping(struct walk *walk, const char *what, const yaml_node_t *node,
 		  const char *const *keys, size_t n_keys, struct field *fields);
 
 /* How many items the list has; 0 for null, and for anything that is no list and reported. */
-size_t walk_list(struct walk *walk, const char *what, const yaml_node_t *node, const char *expected);
+size_t walk_list(struct walk *walk, const char *what, const yaml_node_t *node,
+		 const char *expected);
 
 /* NULL when the walk has to end, as the file, or what its aliases expand to, has too many values. */
 const yaml_node_t *walk_item(struct walk *walk, const yaml_node_t *list, size_t i);

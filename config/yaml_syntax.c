@@ -24,25 +24,31 @@ static const struct {
 	 "a tab, expected spaces: YAML is not indented with tabs", OPENING_NONE},
 	{"did not find expected alphabetic or numeric character", "while scanning an alias",
 	 "`*` begins an alias, expected its name; for anyone write \"*\" in quotes", OPENING_NONE},
-	{"found undefined alias", NULL, "an alias of an anchor that is not there, expected one from further up",
-	 OPENING_NONE},
-	{"second occurrence", "found duplicate anchor; first occurrence", "an anchor that is there already, expected another name", OPENING_NONE},
+	{"found undefined alias", NULL,
+	 "an alias of an anchor that is not there, expected one from further up", OPENING_NONE},
+	{"second occurrence", "found duplicate anchor; first occurrence",
+	 "an anchor that is there already, expected another name", OPENING_NONE},
 	{"mapping values are not allowed in this context", NULL,
-	 "a `:` that is not expected here; a value with a `: ` in it needs quotes, and keys of one mapping begin "
-	 "in the same column", OPENING_NONE},
+	 "a `:` that is not expected here; a value with a `: ` in it needs quotes, and keys of one "
+	 "mapping begin "
+	 "in the same column",
+	 OPENING_NONE},
 	{"block sequence entries are not allowed in this context", NULL,
-	 "a `- ` that is not expected here; the items of a list begin on a line of their own", OPENING_NONE},
-	{"could not find expected ':'", NULL, "a key without its `:`, expected `key: value`", OPENING_NONE},
+	 "a `- ` that is not expected here; the items of a list begin on a line of their own",
+	 OPENING_NONE},
+	{"could not find expected ':'", NULL, "a key without its `:`, expected `key: value`",
+	 OPENING_NONE},
 	{"did not find expected key", "while parsing a block mapping",
 	 "expected a key in the column of the mapping that this belongs to", OPENING_HERE},
-	{"did not find expected '-' indicator", NULL, "expected a `- ` in the column of the list's other items",
+	{"did not find expected '-' indicator", NULL,
+	 "expected a `- ` in the column of the list's other items", OPENING_HERE},
+	{"did not find expected ',' or '}'", NULL, "expected `,` or `}` of the mapping",
 	 OPENING_HERE},
-	{"did not find expected ',' or '}'", NULL, "expected `,` or `}` of the mapping", OPENING_HERE},
 	{"did not find expected ',' or ']'", NULL, "expected `,` or `]` of the list", OPENING_HERE},
-	{"found unexpected end of stream", "while scanning a quoted scalar", "expected the closing quote",
-	 OPENING_HERE},
-	{"did not find expected <document start>", NULL, "more text after the end, expected one mapping in the file",
-	 OPENING_NONE},
+	{"found unexpected end of stream", "while scanning a quoted scalar",
+	 "expected the closing quote", OPENING_HERE},
+	{"did not find expected <document start>", NULL,
+	 "more text after the end, expected one mapping in the file", OPENING_NONE},
 };
 
 static void report_known(const yaml_parser_t *parser, size_t i, struct report *report)
@@ -51,8 +57,9 @@ static void report_known(const yaml_parser_t *parser, size_t i, struct report *r
 	struct place begin = yaml_place(parser->context_mark);
 
 	if (known[i].opening == OPENING_HERE)
-		report_add(report, place, "%s; it begins at line %zu, column %zu", known[i].sentence,
-			   begin.line, begin.column - (begin.line == 1 ? report->indent : 0));
+		report_add(report, place, "%s; it begins at line %zu, column %zu",
+			   known[i].sentence, begin.line,
+			   begin.column - (begin.line == 1 ? report->indent : 0));
 	else
 		report_add(report, place, "%s", known[i].sentence);
 }
@@ -66,7 +73,8 @@ static void report_bytes(const yaml_parser_t *parser, const char *text, size_t l
 	struct place place = {1, 1};
 
 	/* Of a character that its next bytes make wrong it tells the wrong byte, not the character. */
-	while (!control && offset > 0 && offset < length && (text[offset] & 0x80) == 0 && text[offset - 1] & 0x80)
+	while (!control && offset > 0 && offset < length && (text[offset] & 0x80) == 0 &&
+	       text[offset - 1] & 0x80)
 		offset--;
 	for (size_t i = 0; i < offset; i++) {
 		if (text[i] == '\n')
@@ -78,7 +86,8 @@ static void report_bytes(const yaml_parser_t *parser, const char *text, size_t l
 		report_add(report, place, "a control character (0x%02x), expected text",
 			   (unsigned)parser->problem_value);
 	else if (offset < length)
-		report_add(report, place, "a byte (0x%02x) that is not UTF-8, expected text in UTF-8",
+		report_add(report, place,
+			   "a byte (0x%02x) that is not UTF-8, expected text in UTF-8",
 			   (unsigned char)text[offset]);
 	else
 		report_add(report, place, "a character that is cut off, expected text in UTF-8");

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define DEPTH_MAX 64
+
 static const char byte_order_mark[] = "\xef\xbb\xbf";
 
 /* A second document, be it empty, is an error: whoever wrote it thinks that it counts. */
@@ -24,6 +26,47 @@ static int expect_end(yaml_parser_t *parser, const char *text, size_t length, st
 	return root ? -EINVAL : 0;
 }
 
+static void set_input(yaml_parser_t *parser, const char *text, size_t length)
+{
+	/* Left to itself, libyaml would take UTF-16 too, which nothing else here does. */
+	yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(parser, (const unsigned char *)text, length);
+}
+
+/*
+ * libyaml's time grows with the square of the depth, so that some 100,000 brackets would keep it busy for
+ * minutes: looked for event by event, before the tree is loaded. Syntax errors are left to that.
+ */
+static int check_depth(const char *text, size_t length, struct report *report)
+{
+	yaml_parser_t parser;
+	yaml_event_t event;
+	size_t depth = 0;
+	bool end = false;
+
+	if (!yaml_parser_initialize(&parser)) {
+		report->out_of_memory = true;
+		return -EINVAL;
+	}
+	set_input(&parser, text, length);
+	while (!end && depth <= DEPTH_MAX && yaml_parser_parse(&parser, &event)) {
+		if (event.type == YAML_SEQUENCE_START_EVENT ||
+		    event.type == YAML_MAPPING_START_EVENT)
+			depth++;
+		else if (event.type == YAML_SEQUENCE_END_EVENT ||
+			 event.type == YAML_MAPPING_END_EVENT)
+			depth--;
+		if (depth > DEPTH_MAX)
+			report_add(report, yaml_place(event.start_mark),
+				   "lists and mappings in each other over %d deep, expected a few",
+				   DEPTH_MAX);
+		end = event.type == YAML_STREAM_END_EVENT;
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return depth > DEPTH_MAX ? -EINVAL : 0;
+}
+
 int yaml_tree_load(struct yaml_tree *ret, const char *text, size_t length, struct report *report)
 {
 	const size_t mark = sizeof(byte_order_mark) - 1;
@@ -31,17 +74,18 @@ int yaml_tree_load(struct yaml_tree *ret, const char *text, size_t length, struc
 	yaml_parser_t parser;
 	int r = -EINVAL;
 
-	if (!yaml_parser_initialize(&parser)) {
-		report->out_of_memory = true;
-		return -EINVAL;
-	}
-	/* Left to itself, libyaml would count the mark as a column, and take UTF-16 too, which nothing else here does. */
+	/* libyaml would count the mark as a column. */
 	if (length >= mark && memcmp(text, byte_order_mark, mark) == 0)
 		tree.skipped = mark;
 	text += tree.skipped;
 	length -= tree.skipped;
-	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
+	if (check_depth(text, length, report) < 0)
+		return -EINVAL;
+	if (!yaml_parser_initialize(&parser)) {
+		report->out_of_memory = true;
+		return -EINVAL;
+	}
+	set_input(&parser, text, length);
 
 	if (!yaml_parser_load(&parser, &tree.document)) {
 		yaml_report_syntax(&parser, text, length, report);

@@ -28,11 +28,13 @@ static void edit(const char *text, const char *fragment)
 
 	if (config_text_add_queue("text", text, "eth0", fragment, &added, &errors) == 0) {
 		expect_parsed(added);
-		if (config_text_remove_queue("text", added, "eth0", fragment, 8, &removed, &errors) == 0)
+		if (config_text_remove_queue("text", added, "eth0", fragment, 8, &removed,
+					     &errors) == 0)
 			expect_parsed(removed);
 		else if (!errors.n_lines)
 			abort();
-	} else if (config_text_remove_queue("text", text, "eth0", fragment, 8, &removed, &errors) == 0) {
+	} else if (config_text_remove_queue("text", text, "eth0", fragment, 8, &removed, &errors) ==
+		   0) {
 		expect_parsed(removed);
 	}
 	free(added);

@@ -312,9 +312,10 @@ static void metrics_can_be_off_or_on_a_unix_socket(void **state)
 static void a_listen_address_that_is_none_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"9820",	   ":9820",	"127.0.0.1",	"127.0.0.1:0", "127.0.0.1:65536", "1.2.3:1",
-		"[::1]",   "::1:9820",	"[::1:9820",	"unix:",       "unix:x",	  "127.0.0.1:",
-		"[]:9820", "[1.2.3.4]:5", "127.0.0.1:+1", "127.0.0.1:1 ", "*:9820",	  "",
+		"9820",		":9820",      "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536",
+		"1.2.3:1",	"[::1]",      "::1:9820",  "[::1:9820",	  "unix:",
+		"unix:x",	"127.0.0.1:", "[]:9820",   "[1.2.3.4]:5", "127.0.0.1:+1",
+		"127.0.0.1:1 ", "*:9820",     "",
 	};
 
 	(void)state;
@@ -324,7 +325,8 @@ static void a_listen_address_that_is_none_is_refused(void **state)
 		snprintf(text, sizeof(text), "metrics: { listen: \"%s\" }", bad[i]);
 		snprintf(expected, sizeof(expected),
 			 "test:1:20: `listen` is `%s`, expected an address with its port as in "
-			 "127.0.0.1:9820 or \"[::1]:9820\", unix:/path or off\n", bad[i]);
+			 "127.0.0.1:9820 or \"[::1]:9820\", unix:/path or off\n",
+			 bad[i]);
 		assert_refused(text, expected);
 	}
 }
@@ -335,14 +337,14 @@ static void a_unix_path_fits_or_is_refused(void **state)
 	struct config *config;
 
 	(void)state;
-	snprintf(text, sizeof(text), "metrics: { listen: unix:/%0106d }\nsocket: { path: /%0106d }", 0,
-		 0);
+	snprintf(text, sizeof(text), "metrics: { listen: unix:/%0106d }\nsocket: { path: /%0106d }",
+		 0, 0);
 	config = parse(text);
 	assert_int_equal(strlen(config->socket_path), 107);
 	assert_int_equal(strlen(config->metrics.text), 112);
 	config_free(config);
-	snprintf(text, sizeof(text), "metrics: { listen: unix:/%0107d }\nsocket: { path: /%0107d }", 0,
-		 0);
+	snprintf(text, sizeof(text), "metrics: { listen: unix:/%0107d }\nsocket: { path: /%0107d }",
+		 0, 0);
 	assert_int_equal(config_parse("test", text, strlen(text), &config, &errors), -EINVAL);
 	assert_int_equal(errors.n_lines, 2);
 }
@@ -360,8 +362,9 @@ static void more_frames_than_memory_are_refused(void **state)
 	(void)state;
 	assert_int_equal(config_parse("test", text, strlen(text), &config, &errors), -EINVAL);
 	assert_int_equal(errors.n_lines, 1);
-	assert_non_null(strstr(errors.lines[0], "test:4:26: 4294967295 frames of 4096 bytes are "
-						"16777215 MiB, expected less than this machine's memory"));
+	assert_non_null(strstr(errors.lines[0],
+			       "test:4:26: 4294967295 frames of 4096 bytes are "
+			       "16777215 MiB, expected less than this machine's memory"));
 }
 
 static void the_frames_of_all_queues_together_fit_the_memory_or_are_refused(void **state)
@@ -377,7 +380,8 @@ static void the_frames_of_all_queues_together_fit_the_memory_or_are_refused(void
 		 (unsigned)(pages / 2), (unsigned)(pages / 2), (unsigned)(pages / 2));
 	assert_int_equal(config_parse("test", text, strlen(text), &config, &errors), -EINVAL);
 	assert_int_equal(errors.n_lines, 1);
-	assert_non_null(strstr(errors.lines[0], "test:6:26: with these, the frames of all queues are "));
+	assert_non_null(
+		strstr(errors.lines[0], "test:6:26: with these, the frames of all queues are "));
 }
 
 static void too_many_queues_are_refused(void **state)
@@ -390,12 +394,15 @@ static void too_many_queues_are_refused(void **state)
 	(void)state;
 	fprintf(out, "interfaces:\n");
 	for (int i = 0; i < 17; i++)
-		fprintf(out, "- { name: e%d, queues: [{ id: 0-4095, frames: 2, frame_size: 2048 }] }\n", i);
+		fprintf(out,
+			"- { name: e%d, queues: [{ id: 0-4095, frames: 2, frame_size: 2048 }] }\n",
+			i);
 	fclose(out);
 	assert_int_equal(config_parse("test", text, size, &config, &errors), -EINVAL);
 	assert_int_equal(errors.n_lines, 1);
-	assert_string_equal(errors.lines[0], "test:18:25: with these the interfaces have 69632 queues, "
-					     "expected at most 65536");
+	assert_string_equal(errors.lines[0],
+			    "test:18:25: with these the interfaces have 69632 queues, "
+			    "expected at most 65536");
 	free(text);
 }
 
@@ -528,8 +535,9 @@ static void ids_are_numbers_ranges_and_lists(void **state)
 
 static void ids_that_are_none_are_refused(void **state)
 {
-	static const char *const bad[] = {"",	"-1",  "1-",   "3-1", "1,,2", "1,",  ",1", "a",	 "0x1",
-					  "1 2", "all,1", "allx", "[1",  "1]",	"[]", "[]]", "1-2-3", "1;2"};
+	static const char *const bad[] = {"",	"-1", "1-",  "3-1", "1,,2",  "1,",
+					  ",1", "a",  "0x1", "1 2", "all,1", "allx",
+					  "[1", "1]", "[]",  "[]]", "1-2-3", "1;2"};
 	uint32_t *ids = (uint32_t *)&errors;
 	size_t n = 99;
 	bool all = true;

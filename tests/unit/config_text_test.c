@@ -25,7 +25,8 @@ static int clear_errors(void **state)
 static void assert_edited(int r, const char *before, const char *result, const char *after)
 {
 	if (r < 0)
-		fail_msg("refused: %s\n%s", errors.n_lines ? errors.lines[0] : strerror(-r), before);
+		fail_msg("refused: %s\n%s", errors.n_lines ? errors.lines[0] : strerror(-r),
+			 before);
 	assert_string_equal(result, after);
 }
 
@@ -83,16 +84,20 @@ static void the_first_interface_is_added_to_a_file_without_any(void **state)
 {
 	(void)state;
 	assert_added("", "id: 3", "interfaces:\n  - name: eth0\n    queues:\n      - id: 3\n");
-	assert_added("# mine\n", "id: 3", "# mine\ninterfaces:\n  - name: eth0\n    queues:\n      - id: 3\n");
-	assert_added("---\n", "id: 3", "---\ninterfaces:\n  - name: eth0\n    queues:\n      - id: 3\n");
+	assert_added("# mine\n", "id: 3",
+		     "# mine\ninterfaces:\n  - name: eth0\n    queues:\n      - id: 3\n");
+	assert_added("---\n", "id: 3",
+		     "---\ninterfaces:\n  - name: eth0\n    queues:\n      - id: 3\n");
 	assert_added("socket:\n  mode: \"0600\"\n", "{ id: 0-3, frames: 8192 }",
 		     "socket:\n  mode: \"0600\"\ninterfaces:\n  - name: eth0\n    queues:\n"
 		     "      - id: 0-3\n        frames: 8192\n");
 	assert_added("metrics: { listen: off }", "id: 3",
-		     "metrics: { listen: off }\ninterfaces:\n  - name: eth0\n    queues:\n      - id: 3");
+		     "metrics: { listen: off }\ninterfaces:\n  - name: eth0\n    queues:\n      - "
+		     "id: 3");
 	assert_added("{}", "id: 3", "{ interfaces: [{ name: eth0, queues: [{ id: 3 }] }] }");
 	assert_added("{ metrics: { listen: off } }\n", "id: 3",
-		     "{ metrics: { listen: off }, interfaces: [{ name: eth0, queues: [{ id: 3 }] }] }\n");
+		     "{ metrics: { listen: off }, interfaces: [{ name: eth0, queues: [{ id: 3 }] "
+		     "}] }\n");
 }
 
 static void an_empty_list_of_interfaces_becomes_one_with_lines(void **state)
@@ -100,10 +105,12 @@ static void an_empty_list_of_interfaces_becomes_one_with_lines(void **state)
 	(void)state;
 	assert_added("interfaces: []\n", "id: 3",
 		     "interfaces:\n  - name: eth0\n    queues:\n      - id: 3\n");
-	assert_added("interfaces:   []   # none yet\n# end\n", "id: 3",
-		     "interfaces:     # none yet\n  - name: eth0\n    queues:\n      - id: 3\n# end\n");
+	assert_added(
+		"interfaces:   []   # none yet\n# end\n", "id: 3",
+		"interfaces:     # none yet\n  - name: eth0\n    queues:\n      - id: 3\n# end\n");
 	assert_added("interfaces:\nmetrics: { listen: off }\n", "id: 3",
-		     "interfaces:\n  - name: eth0\n    queues:\n      - id: 3\nmetrics: { listen: off }\n");
+		     "interfaces:\n  - name: eth0\n    queues:\n      - id: 3\nmetrics: { listen: "
+		     "off }\n");
 	assert_added("interfaces: # none\n", "id: 3",
 		     "interfaces: # none\n  - name: eth0\n    queues:\n      - id: 3\n");
 	assert_added("interfaces: ~ # none\n", "id: 3",
@@ -116,7 +123,8 @@ static void an_interface_without_queues_gets_the_list(void **state)
 {
 	(void)state;
 	assert_added("interfaces:\n  - name: eth0\n    mode: native # best\n\n# end\n", "id: 3",
-		     "interfaces:\n  - name: eth0\n    mode: native # best\n    queues:\n      - id: 3\n\n# end\n");
+		     "interfaces:\n  - name: eth0\n    mode: native # best\n    queues:\n      - "
+		     "id: 3\n\n# end\n");
 	assert_added("interfaces:\n  - name: eth0\n    queues: []\n  - name: eth1\n", "id: 3",
 		     "interfaces:\n  - name: eth0\n    queues:\n      - id: 3\n  - name: eth1\n");
 	assert_added("interfaces:\n  - name: eth0\n    queues:\n", "id: 3",
@@ -134,24 +142,30 @@ static void an_interface_without_queues_gets_the_list(void **state)
 static void an_item_is_written_as_its_neighbours_are(void **state)
 {
 	(void)state;
-	assert_added("interfaces:\n- name: eth0\n  queues:\n  - id: 0\n    frames: 2\n", "{ id: 3, frames: 4 }",
-		     "interfaces:\n- name: eth0\n  queues:\n  - id: 0\n    frames: 2\n  - id: 3\n    frames: 4\n");
+	assert_added("interfaces:\n- name: eth0\n  queues:\n  - id: 0\n    frames: 2\n",
+		     "{ id: 3, frames: 4 }",
+		     "interfaces:\n- name: eth0\n  queues:\n  - id: 0\n    frames: 2\n  - id: 3\n  "
+		     "  frames: 4\n");
 	assert_added("interfaces:\n    - name: eth0\n      queues:\n          - { id: 0 }\n",
 		     "id: 3, rings: { rx: 1024 }",
 		     "interfaces:\n    - name: eth0\n      queues:\n          - { id: 0 }\n"
 		     "          - { id: 3, rings: { rx: 1024 } }\n");
 	assert_added("interfaces:\n- name: eth1\n  queues:\n  - id: 0\n", "id: 3",
-		     "interfaces:\n- name: eth1\n  queues:\n  - id: 0\n- name: eth0\n  queues:\n  - id: 3\n");
+		     "interfaces:\n- name: eth1\n  queues:\n  - id: 0\n- name: eth0\n  queues:\n  "
+		     "- id: 3\n");
 	assert_added("interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, ] }]\n", "id: 3",
 		     "interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, { id: 3 } ] }]\n");
 	assert_added("interfaces: [{ name: eth1 }]\n", "id: 3",
 		     "interfaces: [{ name: eth1 }, { name: eth0, queues: [{ id: 3 }] }]\n");
 	assert_added("interfaces:\n  - name: eth0\n    queues: [\n      { id: 0 }, # zero\n"
-		     "      { id: 1 } # one\n    ]\n", "id: 3",
+		     "      { id: 1 } # one\n    ]\n",
+		     "id: 3",
 		     "interfaces:\n  - name: eth0\n    queues: [\n      { id: 0 }, # zero\n"
 		     "      { id: 1 }, # one\n      { id: 3 }\n    ]\n");
-	assert_added("interfaces:\n  - name: eth0\n    queues: [\n      { id: 1 },\n    ]\n", "id: 3",
-		     "interfaces:\n  - name: eth0\n    queues: [\n      { id: 1 },\n      { id: 3 },\n    ]\n");
+	assert_added("interfaces:\n  - name: eth0\n    queues: [\n      { id: 1 },\n    ]\n",
+		     "id: 3",
+		     "interfaces:\n  - name: eth0\n    queues: [\n      { id: 1 },\n      { id: 3 "
+		     "},\n    ]\n");
 }
 
 static void comments_blank_lines_and_line_ends_stay(void **state)
@@ -165,7 +179,8 @@ static void comments_blank_lines_and_line_ends_stay(void **state)
 		     "      # - id: 9\n"
 		     "\n"
 		     "  # the other\n"
-		     "  - name: eth1\n", "id: 3",
+		     "  - name: eth1\n",
+		     "id: 3",
 		     "interfaces:\n"
 		     "  - name: eth0 # first\n"
 		     "    queues:\n"
@@ -176,12 +191,20 @@ static void comments_blank_lines_and_line_ends_stay(void **state)
 		     "\n"
 		     "  # the other\n"
 		     "  - name: eth1\n");
-	assert_added("interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 0\r\n\r\n# end\r\n", "id: 3",
-		     "interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 0\r\n  - id: 3\r\n\r\n# end\r\n");
-	assert_added("\xef\xbb\xbfinterfaces:\n- name: eth0\n  queues:\n  - id: 0 # \xc3\xa9\n  # x\n", "id: 3",
-		     "\xef\xbb\xbfinterfaces:\n- name: eth0\n  queues:\n  - id: 0 # \xc3\xa9\n  - id: 3\n  # x\n");
-	assert_added("# \xe2\x82\xac\xe2\x82\xac\ninterfaces:\n- name: eth0\n  queues: [{ id: 0 }] # \xc3\xa9", "id: 3",
-		     "# \xe2\x82\xac\xe2\x82\xac\ninterfaces:\n- name: eth0\n  queues: [{ id: 0 }, { id: 3 }] # \xc3\xa9");
+	assert_added("interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 0\r\n\r\n# end\r\n",
+		     "id: 3",
+		     "interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 0\r\n  - id: 3\r\n\r\n# "
+		     "end\r\n");
+	assert_added(
+		"\xef\xbb\xbfinterfaces:\n- name: eth0\n  queues:\n  - id: 0 # \xc3\xa9\n  # x\n",
+		"id: 3",
+		"\xef\xbb\xbfinterfaces:\n- name: eth0\n  queues:\n  - id: 0 # \xc3\xa9\n  - id: "
+		"3\n  # x\n");
+	assert_added("# \xe2\x82\xac\xe2\x82\xac\ninterfaces:\n- name: eth0\n  queues: [{ id: 0 }] "
+		     "# \xc3\xa9",
+		     "id: 3",
+		     "# \xe2\x82\xac\xe2\x82\xac\ninterfaces:\n- name: eth0\n  queues: [{ id: 0 }, "
+		     "{ id: 3 }] # \xc3\xa9");
 	assert_added("interfaces:\n- name: eth0\n  queues:\n  - id: 0 # last", "id: 3",
 		     "interfaces:\n- name: eth0\n  queues:\n  - id: 0 # last\n  - id: 3");
 }
@@ -192,9 +215,11 @@ static void a_fragment_may_be_written_in_any_flow_style(void **state)
 
 	(void)state;
 	assert_added(empty, "{ id: [4, 5], attach: { users: [\"*\"] } }",
-		     "interfaces: [{ name: eth0, queues: [{ id: [4, 5], attach: { users: [\"*\"] } }] }]");
+		     "interfaces: [{ name: eth0, queues: [{ id: [4, 5], attach: { users: [\"*\"] } "
+		     "}] }]");
 	assert_added(empty, "  {\"id\": 'all' # x\n, attach: {users: &a [0], groups: *a}}",
-		     "interfaces: [{ name: eth0, queues: [{ id: all, attach: { users: [0], groups: [0] } }] }]");
+		     "interfaces: [{ name: eth0, queues: [{ id: all, attach: { users: [0], groups: "
+		     "[0] } }] }]");
 	assert_added(empty, "id: 3 # comment", "interfaces: [{ name: eth0, queues: [{ id: 3 }] }]");
 }
 
@@ -205,19 +230,24 @@ static void errors_in_a_fragment_name_the_place_in_the_fragment(void **state)
 	(void)state;
 	assert_add_refused("", "eth0", "id: 3, framse: 1", -EINVAL,
 			   "eth0 queue:1:8: unknown key `framse`, did you mean `frames`?");
-	assert_add_refused("", "eth0", "{ id: 3, frames: x }", -EINVAL,
-			   "eth0 queue:1:18: `frames` is `x`, expected a decimal number from 2 to 4294967295");
+	assert_add_refused(
+		"", "eth0", "{ id: 3, frames: x }", -EINVAL,
+		"eth0 queue:1:18: `frames` is `x`, expected a decimal number from 2 to 4294967295");
 	assert_add_refused("", "eth0", "", -EINVAL,
-			   "eth0 queue:1:1: a queue without `id`, expected a number, a range as in 0-3, a list "
+			   "eth0 queue:1:1: a queue without `id`, expected a number, a range as in "
+			   "0-3, a list "
 			   "as in [0, 2], or all");
-	assert_add_refused("", "eth0", "{ id: 3 } x", -EINVAL,
-			   "eth0 queue:1:11: more text after the end, expected one mapping in the file");
-	assert_add_refused("", "a/b", "id: 3", -EINVAL,
-			   "interface: `a/b` has a `/` or `:`, expected an interface's name as in eth0");
-	assert_add_refused("interfaces: [{ name: eth0, mode: generic }]", "eth0", "id: 3, bind: zero-copy",
-			   -EINVAL,
-			   "eth0 queue:1:14: `bind` is `zero-copy` and the interface's `mode` is `generic`, "
-			   "expected `copy`, or a `native` mode for zero-copy");
+	assert_add_refused(
+		"", "eth0", "{ id: 3 } x", -EINVAL,
+		"eth0 queue:1:11: more text after the end, expected one mapping in the file");
+	assert_add_refused(
+		"", "a/b", "id: 3", -EINVAL,
+		"interface: `a/b` has a `/` or `:`, expected an interface's name as in eth0");
+	assert_add_refused(
+		"interfaces: [{ name: eth0, mode: generic }]", "eth0", "id: 3, bind: zero-copy",
+		-EINVAL,
+		"eth0 queue:1:14: `bind` is `zero-copy` and the interface's `mode` is `generic`, "
+		"expected `copy`, or a `native` mode for zero-copy");
 }
 
 static void errors_in_the_file_come_first(void **state)
@@ -229,7 +259,8 @@ static void errors_in_the_file_come_first(void **state)
 
 static void a_queue_that_is_there_is_not_added_again(void **state)
 {
-	const char *text = "interfaces:\n- name: eth0\n  queues:\n  - id: 0-3\n- name: eth1\n  queues: [{ id: all }]\n";
+	const char *text = "interfaces:\n- name: eth0\n  queues:\n  - id: 0-3\n- name: eth1\n  "
+			   "queues: [{ id: all }]\n";
 
 	(void)state;
 	assert_add_refused(text, "eth0", "id: [2-5, 0]", -EEXIST,
@@ -249,12 +280,18 @@ static void what_aliases_share_is_left_to_a_person(void **state)
 	char *result = NULL;
 
 	(void)state;
-	assert_add_refused(text, "eth0", "id: 3", -EINVAL,
-			   "test:4:3: the queues of eth0 can't be changed here without changing more (an "
-			   "alias, or an unusual layout); edit the file by hand");
-	assert_int_equal(config_text_add_queue("test", text, "eth1", "id: 3", &result, &errors), -EINVAL);
-	assert_int_equal(config_text_remove_queue("test", text, "eth1", "id: 0", 0, &result, &errors), -EINVAL);
-	assert_int_equal(config_text_remove_queue("test", text, "eth0", "id: 0", 0, &result, &errors), -EINVAL);
+	assert_add_refused(
+		text, "eth0", "id: 3", -EINVAL,
+		"test:4:3: the queues of eth0 can't be changed here without changing more (an "
+		"alias, or an unusual layout); edit the file by hand");
+	assert_int_equal(config_text_add_queue("test", text, "eth1", "id: 3", &result, &errors),
+			 -EINVAL);
+	assert_int_equal(
+		config_text_remove_queue("test", text, "eth1", "id: 0", 0, &result, &errors),
+		-EINVAL);
+	assert_int_equal(
+		config_text_remove_queue("test", text, "eth0", "id: 0", 0, &result, &errors),
+		-EINVAL);
 	assert_null(result);
 }
 
@@ -263,42 +300,46 @@ static void what_aliases_share_is_left_to_a_person(void **state)
 static void ids_are_taken_out_of_an_item(void **state)
 {
 	(void)state;
-	assert_removed("interfaces:\n- name: eth0\n  queues:\n  - id: 0-3 # four\n    frames: 2\n", "3",
-		       "interfaces:\n- name: eth0\n  queues:\n  - id: [0, 1, 2] # four\n    frames: 2\n");
+	assert_removed(
+		"interfaces:\n- name: eth0\n  queues:\n  - id: 0-3 # four\n    frames: 2\n", "3",
+		"interfaces:\n- name: eth0\n  queues:\n  - id: [0, 1, 2] # four\n    frames: 2\n");
 	assert_removed("interfaces: [{ name: eth0, queues: [{ id: [0, 2, 7] }] }]", "[0, 7]",
 		       "interfaces: [{ name: eth0, queues: [{ id: 2 }] }]");
 	assert_removed("interfaces: [{ name: eth0, queues: [{ id: 0-15 }] }]", "2",
 		       "interfaces: [{ name: eth0, queues: [{ id: [0, 1, 3-15] }] }]");
 	assert_removed("interfaces: [{ name: eth0, queues: [{ id: all, frames: 2 }] }]", "1",
 		       "interfaces: [{ name: eth0, queues: [{ id: [0, 2, 3], frames: 2 }] }]");
-	assert_removed("interfaces:\n- name: eth0\n  queues:\n  - id:\n      - 1\n      - 2\n    frames: 2\n", "1",
-		       "interfaces:\n- name: eth0\n  queues:\n  - id: 2\n    frames: 2\n");
+	assert_removed("interfaces:\n- name: eth0\n  queues:\n  - id:\n      - 1\n      - 2\n    "
+		       "frames: 2\n",
+		       "1", "interfaces:\n- name: eth0\n  queues:\n  - id: 2\n    frames: 2\n");
 }
 
 static void an_item_without_ids_goes(void **state)
 {
 	(void)state;
-	assert_removed("interfaces:\n- name: eth0\n  queues:\n  # a\n  - id: 0\n    frames: 2 # x\n  # b\n  - id: 1\n",
+	assert_removed("interfaces:\n- name: eth0\n  queues:\n  # a\n  - id: 0\n    frames: 2 # "
+		       "x\n  # b\n  - id: 1\n",
 		       "0", "interfaces:\n- name: eth0\n  queues:\n  # a\n  # b\n  - id: 1\n");
 	assert_removed("interfaces:\n- name: eth0\n  queues:\n  - id: 0\n  - id: 1\n# end", "1",
 		       "interfaces:\n- name: eth0\n  queues:\n  - id: 0\n# end");
-	assert_removed("interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 0\r\n  - id: 1\r\n", "0",
-		       "interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 1\r\n");
-	assert_removed("interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, { id: 2 }] }]", "0",
-		       "interfaces: [{ name: eth0, queues: [{ id: 1 }, { id: 2 }] }]");
-	assert_removed("interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, { id: 2 }] }]", "1-2",
-		       "interfaces: [{ name: eth0, queues: [{ id: 0 }] }]");
-	assert_removed("interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, { id: 2 }] }]", "all",
-		       "interfaces: [{ name: eth0, queues: [] }]");
-	assert_removed("interfaces:\n- name: eth0\n  queues: [\n    { id: 0 }, # a\n    { id: 1 } # b\n  ]\n", "0",
-		       "interfaces:\n- name: eth0\n  queues: [\n    { id: 1 } # b\n  ]\n");
+	assert_removed("interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 0\r\n  - id: 1\r\n",
+		       "0", "interfaces:\r\n- name: eth0\r\n  queues:\r\n  - id: 1\r\n");
+	assert_removed("interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, { id: 2 }] }]",
+		       "0", "interfaces: [{ name: eth0, queues: [{ id: 1 }, { id: 2 }] }]");
+	assert_removed("interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, { id: 2 }] }]",
+		       "1-2", "interfaces: [{ name: eth0, queues: [{ id: 0 }] }]");
+	assert_removed("interfaces: [{ name: eth0, queues: [{ id: 0 }, { id: 1 }, { id: 2 }] }]",
+		       "all", "interfaces: [{ name: eth0, queues: [] }]");
+	assert_removed("interfaces:\n- name: eth0\n  queues: [\n    { id: 0 }, # a\n    { id: 1 } "
+		       "# b\n  ]\n",
+		       "0", "interfaces:\n- name: eth0\n  queues: [\n    { id: 1 } # b\n  ]\n");
 }
 
 static void the_last_item_leaves_an_empty_list(void **state)
 {
 	(void)state;
-	assert_removed("interfaces:\n- name: eth0\n  queues: # mine\n  - id: 0\n  - id: 1\n# end\n", "0-1",
-		       "interfaces:\n- name: eth0\n  queues: [] # mine\n# end\n");
+	assert_removed("interfaces:\n- name: eth0\n  queues: # mine\n  - id: 0\n  - id: 1\n# end\n",
+		       "0-1", "interfaces:\n- name: eth0\n  queues: [] # mine\n# end\n");
 	assert_removed("interfaces:\n- name: eth0\n  queues:\n  - id: all\n", "0-3",
 		       "interfaces:\n- name: eth0\n  queues: []\n");
 }
@@ -308,17 +349,21 @@ static void what_is_not_there_is_not_removed(void **state)
 	const char *text = "interfaces:\n- { name: eth0, queues: [{ id: 0-3 }] }\n";
 
 	(void)state;
-	assert_remove_refused(text, "[3, 4, 6]", 0, -ENOENT, "test: queue [4, 6] of eth0 is not there");
+	assert_remove_refused(text, "[3, 4, 6]", 0, -ENOENT,
+			      "test: queue [4, 6] of eth0 is not there");
 	assert_remove_refused("", "3", 0, -ENOENT, "test: interface eth0 is not there");
-	assert_remove_refused("interfaces: [{ name: eth0 }]", "all", 0, -ENOENT, "test: eth0 has no queues");
-	assert_remove_refused("interfaces: [{ name: eth0, queues: [{ id: all }] }]", "4", 4, -ENOENT,
-			      "test: queue 4 of eth0 is not there");
-	assert_remove_refused("interfaces: [{ name: eth0, queues: [{ id: all }] }]", "0", 0, -EINVAL,
-			      "test:1:37: eth0 has `id: all`, and which queues remain can't be told while the "
-			      "interface is not there; edit the file by hand");
-	assert_remove_refused(text, "x", 0, -EINVAL,
-			      "eth0 queue:1:7: `id` is `x`, expected a number, a range as in 0-3, a list as in "
-			      "[0, 2], or all");
+	assert_remove_refused("interfaces: [{ name: eth0 }]", "all", 0, -ENOENT,
+			      "test: eth0 has no queues");
+	assert_remove_refused("interfaces: [{ name: eth0, queues: [{ id: all }] }]", "4", 4,
+			      -ENOENT, "test: queue 4 of eth0 is not there");
+	assert_remove_refused(
+		"interfaces: [{ name: eth0, queues: [{ id: all }] }]", "0", 0, -EINVAL,
+		"test:1:37: eth0 has `id: all`, and which queues remain can't be told while the "
+		"interface is not there; edit the file by hand");
+	assert_remove_refused(
+		text, "x", 0, -EINVAL,
+		"eth0 queue:1:7: `id` is `x`, expected a number, a range as in 0-3, a list as in "
+		"[0, 2], or all");
 }
 
 static void what_was_added_and_removed_again_leaves_the_text_as_it_was(void **state)
@@ -333,8 +378,9 @@ static void what_was_added_and_removed_again_leaves_the_text_as_it_was(void **st
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
 		cleanup_free char *added = NULL;
 
-		assert_int_equal(config_text_add_queue("test", texts[i], "eth0", "{ id: 3, frames: 8 }", &added,
-						       &errors), 0);
+		assert_int_equal(config_text_add_queue("test", texts[i], "eth0",
+						       "{ id: 3, frames: 8 }", &added, &errors),
+				 0);
 		assert_removed(added, "3", texts[i]);
 	}
 }
