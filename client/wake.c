@@ -75,6 +75,14 @@ void xdpd_refill(struct xdpd *x)
 		(void)xdpd_wake_rx(x);
 }
 
+void xdpd_rx_starved(struct xdpd *x)
+{
+	if (x->owed)
+		xdpd_refill(x);
+	if (xdpd_ring_needs_wakeup(&x->fill))
+		(void)xdpd_wake_rx(x);
+}
+
 int xdpd_client_statistics(const struct xdpd_client *client, struct xdp_statistics *ret)
 {
 	/* Before 5.9 the struct was shorter: what such a kernel does not count is 0. */

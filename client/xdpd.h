@@ -171,6 +171,9 @@ XDPD_API void xdpd_release_slowly(struct xdpd *x, const struct xdp_desc *frames,
 /* Moves spare frames to a fill ring that lacks some. */
 XDPD_API void xdpd_refill(struct xdpd *x);
 
+/* Nothing was there to receive: gives the fill ring what it lacks, and wakes a driver that found it empty. */
+XDPD_API void xdpd_rx_starved(struct xdpd *x);
+
 /* ---- receiving ---- */
 
 /* Where an address of a descriptor lies in this process. */
@@ -236,15 +239,16 @@ static inline void xdpd_copy_addresses(const struct xdpd_ring *ring, const struc
  * Takes up to `max` received frames: copies their descriptors and returns how many. The frames are the
  * caller's until released or forwarded, in any order and at any later time. `options` of a descriptor may
  * have XDP_PKT_CONTD: the packet goes on in the next one.
+ *
+ * A driver that found the fill ring empty sleeps until it is woken, which is done when nothing is left to
+ * receive: so receive until this returns 0, or call xdpd_wait(), before sleeping by other means.
  */
 static inline uint32_t xdpd_rx(struct xdpd *x, struct xdp_desc *frames, uint32_t max)
 {
 	uint32_t count = xdpd_ring_available(&x->rx, max);
 
 	if (!count) {
-		/* Who only polls here must not starve while frames wait for room in the fill ring. */
-		if (__builtin_expect(x->owed != 0, 0))
-			xdpd_refill(x);
+		xdpd_rx_starved(x);
 		return 0;
 	}
 	xdpd_copy_descriptors(frames, &x->rx, count);
@@ -263,8 +267,33 @@ static inline void xdpd_release(struct xdpd *x, const struct xdp_desc *frames, u
 	}
 	xdpd_copy_addresses(&x->fill, frames, count);
 	xdpd_ring_advance(&x->fill, count);
-	if (__builtin_expect(xdpd_ring_needs_wakeup(&x->fill), 0))
-		(void)xdpd_wake_rx(x);
+}
+
+/*
+ * The leaner pair, for a loop that is through with each burst before the next: xdpd_rx_peek() points `*frames`
+ * at up to `max` descriptors in the RX ring itself and returns how many (fewer where the ring wraps), and
+ * xdpd_rx_done() gives the first `count` of them back. They are read-only and valid until then. Not to be mixed
+ * with xdpd_rx() between a peek and its done.
+ */
+static inline uint32_t xdpd_rx_peek(struct xdpd *x, const struct xdp_desc **frames, uint32_t max)
+{
+	const uint32_t first = x->rx.own & x->rx.mask;
+	const uint32_t until_wrap = x->rx.size - first;
+	uint32_t count;
+
+	*frames = (const struct xdp_desc *)x->rx.entries + first;
+	count = xdpd_ring_available(&x->rx, max < until_wrap ? max : until_wrap);
+	if (!count)
+		xdpd_rx_starved(x);
+	return count;
+}
+
+static inline void xdpd_rx_done(struct xdpd *x, uint32_t count)
+{
+	/* The ring's entries are read before they are given back. */
+	xdpd_release(x, xdpd_ring_desc(&x->rx, x->rx.own), count);
+	if (count)
+		xdpd_ring_advance(&x->rx, count);
 }
 
 /* ---- transmitting ---- */

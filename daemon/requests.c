@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What a peer can ask for: one function a request, and the table that says what each needs. */
 #include <assert.h>
+#include <poll.h>
 #include <string.h>
 
 #include "daemon/cleanup.h"
@@ -158,7 +159,16 @@ static int grant(struct session *session, struct queue *queue, bool transmit, st
 	return 0;
 }
 
-/* Returns 0 (granted), -EINPROGRESS (worth waiting: the kernel is releasing the queue), or the refusal. */
+/* Its connection has closed, but the event loop has not come to it: ends and requests come in any order. */
+static bool holder_is_leaving(const struct queue *queue)
+{
+	const struct session *holder = queue->attachment->owner.context;
+	struct pollfd connection = {.fd = holder->fd};
+
+	return holder->doomed || (poll(&connection, 1, 0) == 1 && connection.revents & POLLHUP);
+}
+
+/* Returns 0 (granted), -EINPROGRESS (worth waiting: the queue is about to be free), or the refusal. */
 static int try_attach(struct session *session, const struct xdpd_attach_request *request, struct failure *why)
 {
 	struct queue *queue = NULL;
@@ -170,7 +180,7 @@ static int try_attach(struct session *session, const struct xdpd_attach_request 
 	case XDPD_QUEUE_READY:
 		return grant(session, queue, request->flags & XDPD_ATTACH_TRANSMIT, why);
 	case XDPD_QUEUE_ATTACHED:
-		return fail_taken(queue, why);
+		return holder_is_leaving(queue) ? -EINPROGRESS : fail_taken(queue, why);
 	case XDPD_QUEUE_RELEASING:
 		return -EINPROGRESS;
 	default:

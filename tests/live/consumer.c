@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <linux/bpf.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -16,9 +17,10 @@
 #include "tests/live/instance.h"
 #include "tests/live/numbers.h"
 #include "tests/live/packet.h"
+#include "tests/live/traffic.h"
 
 #define BURST	  64
-#define LENGTH_MAX 2048
+#define LENGTH_MAX 4096
 #define PATIENCE  15000 /* milliseconds for what shall come */
 #define GLANCE	  5	/* milliseconds after which a sleeping consumer looks for new orders */
 
@@ -67,6 +69,24 @@ bool consumer_frame_is_whole(const void *frame, size_t length)
 	       memcmp(bytes + NUMBER_END, whole + NUMBER_END, length - NUMBER_END) == 0;
 }
 
+struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first, uint64_t count,
+				 uint64_t rate)
+{
+	uint8_t frame[LENGTH_MAX];
+	struct traffic *traffic = NULL;
+
+	consumer_frame(frame, length, 0);
+	assert_ok(traffic_start(&traffic, &(struct traffic_options){.device = device,
+								    .cpu = cpu,
+								    .frame = frame,
+								    .length = length,
+								    .count = count,
+								    .rate = rate,
+								    .number_at = PACKET_UDP_PAYLOAD,
+								    .first_number = first}));
+	return traffic;
+}
+
 /* ---- in the consumer's process ---- */
 
 struct work {
@@ -113,12 +133,13 @@ static void see_oneself(struct consumer_report *report)
 static void look_at(struct work *work, const void *frame, const struct xdp_desc *descriptor)
 {
 	const size_t length = work->options->length;
+	const uint64_t place = descriptor->addr % xdpd_frame_size(work->x);
 
 	work->report.packets++;
 	work->report.bytes += descriptor->len;
 	if (!length)
 		return;
-	if (descriptor->len != length || !consumer_frame_is_whole(frame, length))
+	if (place < XDP_PACKET_HEADROOM + work->options->headroom || descriptor->len != length || !consumer_frame_is_whole(frame, length))
 		work->report.damaged++;
 	else
 		numbers_see_frame(&work->numbers, frame, PACKET_UDP_PAYLOAD);
@@ -174,12 +195,13 @@ static void take_stock(struct work *work)
 {
 	struct xdpd_stats stats = {.size = sizeof(stats)};
 
+	(void)xdpd_reap(work->x);
 	if (xdpd_stats(work->x, &stats) < 0)
 		return;
 	work->report.settled = stats.spare + stats.fill_entries + stats.rx_entries + work->n_held;
 }
 
-/* Sends what is left to send, at most a burst; true if it did. */
+/* Sends what is left to send, at most a burst; false if there is nothing, or no room. */
 static bool send_some(struct work *work)
 {
 	const struct consumer_options *options = work->options;
@@ -200,15 +222,7 @@ static bool send_some(struct work *work)
 	work->next += queued;
 	work->report.sent += queued;
 	work->report.sent_bytes += queued * options->length;
-	if (work->next == options->to_send) {
-		while (xdpd_tx_pending(work->x) && !__atomic_load_n(&work->desk->stop, __ATOMIC_ACQUIRE))
-			(void)usleep(1000);
-		(void)xdpd_reap(work->x);
-		take_stock(work);
-	} else if (!queued) {
-		(void)xdpd_tx_pending(work->x);
-	}
-	return true;
+	return queued;
 }
 
 /* ---- with ring code of its own ---- */
@@ -296,9 +310,11 @@ static int run(struct work *work)
 		publish(work);
 		if (busy || task == CONSUMER_SLEEPS)
 			continue;
+		if (work->options->way != CONSUMER_BY_RAW)
+			take_stock(work);
 		r = rest(work);
 		take_events(work);
-		if (r == -ENETDOWN && work->options->task == CONSUMER_SENDS) {
+		if (r == -ENETDOWN && task == CONSUMER_SENDS) {
 			work->report.transmit_error = r;
 			(void)usleep(GLANCE * 1000);
 		} else if (r < 0) {

@@ -49,6 +49,7 @@ struct consumer_options {
 	enum consumer_way way;
 	enum consumer_task task;
 	size_t length;	       /* of each frame as of consumer_frame(); 0: frames are only counted */
+	uint32_t headroom;     /* that is kept free before each */
 	uint64_t first, count; /* the numbers that shall arrive */
 	uint64_t to_send;      /* frames of `length`, numbered from 0 on */
 	uint32_t burst;	       /* that it sends at once */
@@ -60,7 +61,7 @@ struct consumer_report {
 	uint64_t damaged;			  /* not as consumer_frame() makes them, or misplaced in their frame */
 	uint64_t sent, sent_bytes;
 	uint32_t frames;  /* of the UMEM */
-	uint32_t settled; /* of them in the fill ring or with the program, when all was sent and at the end */
+	uint32_t settled; /* of them in the fill ring or with the program, when it last had nothing to do */
 	uint32_t may_transmit;
 	uint32_t events; /* 1 << enum xdpd_event_kind */
 	int ended;	 /* why it ended by itself, -errno; 0: it was told to */
@@ -75,6 +76,11 @@ void consumer_frame(void *frame, size_t length, uint64_t number);
 
 /* Is it one, but for the number? */
 bool consumer_frame_is_whole(const void *frame, size_t length);
+
+/* Starts sending `count` such frames, as traffic_start(). */
+struct traffic;
+struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first, uint64_t count,
+				 uint64_t rate);
 
 struct consumer;
 

@@ -37,7 +37,7 @@
 static struct instance *start_daemon(uint32_t queues)
 {
 	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = queues}));
-	return instance_start(queues == 1 ? CONFIG("0") : CONFIG("0-1"));
+	return instance_start(queues == 1 ? CONFIG("0") : queues == 2 ? CONFIG("0-1") : CONFIG("0-3"));
 }
 
 /* A gentle stream into queue 0. */
@@ -280,30 +280,44 @@ static void the_end_of_a_former_consumer_is_noticed_at_once(void **state)
 
 /* ---- one comes as another goes ---- */
 
+/* The daemon finds the ends and the requests of four queues at once, in whatever order. */
+static void swap_four(struct instance *daemon, int round)
+{
+	struct child *formers[4];
+	struct protocol next[4];
+
+	for (uint32_t i = 0; i < 4; i++) {
+		const struct protocol_target target =
+			protocol_target(instance_socket(daemon), "near", i, "next");
+
+		formers[i] = start_arrived(new_stepper(daemon, i, PROTOCOL_STARTED));
+		protocol_init(&next[i], &target);
+		assert_ok(protocol_go(&next[i], PROTOCOL_WELCOMED));
+	}
+	(void)kill(instance_pid(daemon), SIGSTOP);
+	for (int i = 0; i < 4; i++)
+		child_kill(formers[(i + round) % 4]);
+	for (int i = 0; i < 4; i++)
+		assert_ok(protocol_go(&next[i], PROTOCOL_ATTACH_SENT));
+	(void)kill(instance_pid(daemon), SIGCONT);
+	for (int i = 0; i < 4; i++) {
+		int r = protocol_go(&next[i], PROTOCOL_STARTED);
+
+		if (r < 0)
+			fail_msg("queue %d: %s: %s", i, strerror(-r), next[i].reason);
+		(void)child_end(formers[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		protocol_close(&next[i]);
+}
+
 static void an_attach_right_after_anothers_end_is_served(void **state)
 {
-	struct instance *daemon = start_daemon(1);
-	const struct protocol_target target = protocol_target(instance_socket(daemon), "near", 0, "next");
+	struct instance *daemon = start_daemon(4);
 
 	(void)state;
-	for (int round = 0; round < 20; round++) {
-		struct child *former = start_arrived(new_stepper(daemon, 0, PROTOCOL_STARTED));
-		cleanup_protocol struct protocol next;
-		int r;
-
-		protocol_init(&next, &target);
-		assert_ok(protocol_go(&next, PROTOCOL_WELCOMED));
-		/* In half of the rounds the daemon finds the end and the request at once. */
-		if (round % 2)
-			(void)kill(instance_pid(daemon), SIGSTOP);
-		child_kill(former);
-		assert_ok(protocol_go(&next, PROTOCOL_ATTACH_SENT));
-		(void)kill(instance_pid(daemon), SIGCONT);
-		r = protocol_go(&next, PROTOCOL_STARTED);
-		if (r < 0)
-			fail_msg("round %d: %s: %s", round, strerror(-r), next.reason);
-		(void)child_end(former);
-	}
+	for (int round = 0; round < 8; round++)
+		swap_four(daemon, round);
 	instance_stop(daemon);
 }
 
@@ -576,7 +590,7 @@ static const char *find_line(const char *text, const char *line, size_t length)
 	return NULL;
 }
 
-/* No counter has gone back, or away. */
+/* No counter has gone back, or away but for those of a consumer that has left. */
 static void assert_monotonic(const char *before, const char *after)
 {
 	size_t series = 0;
@@ -591,6 +605,8 @@ static void assert_monotonic(const char *before, const char *after)
 		while (key && line[key - 1] != ' ')
 			key--;
 		found = find_line(after, line, key);
+		if (!found && !strncmp(line, "xdpd_consumer_", 14))
+			continue;
 		if (!found || strtod(found + key, NULL) < strtod(line + key, NULL))
 			fail_msg("a counter went back: %.*s, then %.*s", (int)length, line,
 				 found ? (int)strcspn(found, "\n") : 4, found ? found : "gone");
@@ -622,6 +638,7 @@ static void a_consumer_that_wrecks_its_rings_harms_nobody_else(void **state)
 		struct stepper *stepper = new_stepper(daemon, 0, steps[i]);
 		struct child *wrecker;
 
+		(void)snprintf(stepper->target.name, sizeof(stepper->target.name), "wrecker%zu", i);
 		stepper->then = wreck;
 		wrecker = start_arrived(stepper);
 		for (int j = 1; j <= 20; j++) {

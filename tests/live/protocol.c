@@ -158,8 +158,8 @@ int protocol_await_end(struct protocol *protocol)
 
 	do
 		got = protocol_receive(protocol, &message, PROTOCOL_PATIENCE);
-	while (got == XDPD_EVENT || got == XDPD_ERROR || got == XDPD_REVOKE);
-	return got == -ECONNRESET ? 0 : got < 0 ? got : -EPROTO;
+	while (got > 0);
+	return got == -ECONNRESET ? 0 : got;
 }
 
 /* ---- the steps ---- */

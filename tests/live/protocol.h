@@ -128,7 +128,7 @@ int protocol_receive(struct protocol *protocol, struct protocol_message *ret, in
  */
 int protocol_await(struct protocol *protocol, enum xdpd_message type, struct protocol_message *ret);
 
-/* Nothing more comes but the end: 0 when the daemon has closed the connection. */
+/* Takes in what still comes: 0 when the daemon has closed the connection. */
 int protocol_await_end(struct protocol *protocol);
 
 /* Takes up to `max` received frames, waiting for them. Returns how many; 0 after `timeout_ms`. */

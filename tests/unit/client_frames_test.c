@@ -8,6 +8,7 @@ static void without_an_attachment_the_per_frame_functions_do_nothing(void **stat
 {
 	struct xdp_desc frames[4] = {};
 	struct xdpd_stats stats = {.size = sizeof(stats)};
+	const struct xdp_desc *peeked;
 	struct xdpd_raw raw;
 	struct xdpd *x;
 
@@ -15,6 +16,8 @@ static void without_an_attachment_the_per_frame_functions_do_nothing(void **stat
 	begin(script_idle, 0);
 	x = connected();
 	assert_int_equal(xdpd_rx(x, frames, 4), 0);
+	assert_int_equal(xdpd_rx_peek(x, &peeked, 4), 0);
+	xdpd_rx_done(x, 0);
 	assert_int_equal(xdpd_tx_alloc(x, frames, 4), 0);
 	assert_int_equal(xdpd_tx(x, frames, 4), 0);
 	assert_int_equal(xdpd_forward(x, frames, 4), 0);
@@ -77,12 +80,13 @@ static void random_run(struct xdpd *x)
 	struct xdp_desc mine[FRAMES_MAX], some[FRAMES_MAX];
 	uint64_t received = 0, sent = 0;
 	uint32_t n_mine = 0, n, done;
+	const struct xdp_desc *peeked;
 
 	for (uint32_t round = 0; round < 60000; round++) {
 		uint32_t want = below(48);
 		uint32_t give = below((n_mine < 48 ? n_mine : 48) + 1);
 
-		switch (below(9)) {
+		switch (below(10)) {
 		case 0:
 		case 1:
 			n = xdpd_rx(x, mine + n_mine, want);
@@ -112,6 +116,14 @@ static void random_run(struct xdpd *x)
 			assert_true(xdpd_wait(x, 0) >= 0);
 			break;
 		case 7:
+			n = xdpd_rx_peek(x, &peeked, want);
+			done = below(n + 1);
+			for (uint32_t i = 0; i < n; i++)
+				assert_true(peeked[i].addr < (uint64_t)FRAMES_MAX * FRAME_SIZE);
+			received += done;
+			xdpd_rx_done(x, done);
+			break;
+		case 8:
 			kernel.lazy = below(2);
 			kernel_fetch(want);
 			break;
@@ -247,6 +259,8 @@ static void a_kernel_that_sleeps_is_woken_and_a_link_that_is_gone_shows_in_the_w
 	kernel_receive(4);
 	assert_int_equal(xdpd_rx(x, frames, 4), 4);
 	xdpd_release(x, frames, 4);
+	assert_int_equal(kernel.rx_wakes, 0);
+	assert_int_equal(xdpd_rx(x, frames, 4), 0);
 	assert_int_equal(kernel.rx_wakes, 1);
 	assert_int_equal(xdpd_wait(x, 0), 0);
 	assert_int_equal(kernel.rx_wakes, 2);

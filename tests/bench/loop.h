@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A receiver's burst by libxdpd: take frames, look at each one's first byte, give them back. */
+#ifndef TESTS_BENCH_LOOP_H
+#define TESTS_BENCH_LOOP_H
+
+#include "client/xdpd.h"
+#include "tests/bench/receiver.h"
+
+static inline uint32_t xdpd_burst(struct receiver *receiver, struct xdpd *x)
+{
+	const struct xdp_desc *frames;
+	uint32_t n = xdpd_rx_peek(x, &frames, BURST);
+
+	for (uint32_t i = 0; i < n; i++)
+		receiver->seen += *(const uint8_t *)xdpd_frame(x, frames[i].addr);
+	xdpd_rx_done(x, n);
+	receiver->frames += n;
+	return n;
+}
+
+#endif
