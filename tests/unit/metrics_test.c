@@ -286,7 +286,7 @@ static void verdicts_are_told_by_action_also_on_queues_that_are_not_configured(v
 		     " 6400",
 		     "xdpd_xdp_verdicts_total{device=\"eth0\",queue=\"0\",action=\"pass\"} 20",
 		     "xdpd_xdp_verdict_bytes_total{device=\"eth0\",queue=\"0\",action=\"pass_"
-		     "fragments\"} 9000",
+		     "oversize\"} 9000",
 		     "xdpd_xdp_verdicts_total{device=\"eth0\",queue=\"3\",action=\"pass\"} 0");
 }
 
