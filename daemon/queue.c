@@ -484,9 +484,12 @@ int queue_bind_late(struct queue *queue, struct failure *why)
 					 "handed (EINVAL)", queue->interface->name, queue->id);
 	if (r < 0)
 		return fail_bind(queue, -r, why);
-	if (!queue->settings->attach.transmit && !xsk_cannot_transmit(&queue->xsk))
+	r = queue->settings->attach.transmit ? 0 : xsk_check_receive_only(&queue->xsk);
+	if (r == -EPROTO)
 		return failure(why, EPROTO, "%s queue %u: the consumer gave itself a TX ring without the right to "
-					 "transmit", queue->interface->name, queue->id);
+					    "transmit", queue->interface->name, queue->id);
+	if (r < 0)
+		return fail_bind(queue, -r, why);
 	forget_former(queue);
 	return 0;
 }

@@ -21,19 +21,20 @@ static int discard_message(enum libbpf_print_level level, const char *format, va
 	return 0;
 }
 
+static struct bpf_program *program_of(const struct xdpd_bpf *bpf, bool multi_buffer)
+{
+	return multi_buffer ? bpf->progs.xdpd_redirect : bpf->progs.xdpd_redirect_linear;
+}
+
 static int load(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer, char *log, size_t log_size)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log, .kernel_log_size = log_size);
 	struct xdpd_bpf *bpf = xdpd_bpf__open_opts(&options);
-	struct bpf_program *program;
 	int r;
 
 	if (!bpf)
 		return -errno;
-	program = bpf->progs.xdpd_redirect;
-	bpf->rodata->multi_buffer = multi_buffer;
-	if (!multi_buffer)
-		bpf_program__set_flags(program, bpf_program__flags(program) & ~BPF_F_XDP_HAS_FRAGS);
+	bpf_program__set_autoload(program_of(bpf, !multi_buffer), false);
 	bpf_map__set_max_entries(bpf->maps.sockets, queues);
 	bpf_map__set_max_entries(bpf->maps.queues, queues);
 	bpf_map__set_max_entries(bpf->maps.counters, queues * XDPD_VERDICT_COUNT);
@@ -93,15 +94,20 @@ static int fail_attach(struct failure *why, const char *device, int ifindex, enu
 	}
 }
 
-static int attach_link(int *ret, struct xdpd_bpf *bpf, int ifindex, enum xdpd_xdp_mode mode)
+static int program_fd(const struct redirect *redirect)
+{
+	return bpf_program__fd(program_of(redirect->bpf, redirect->multi_buffer));
+}
+
+static int attach_link(struct redirect *redirect, int ifindex, enum xdpd_xdp_mode mode)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options,
 		    .flags = mode == XDPD_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
-	int fd = bpf_link_create(bpf_program__fd(bpf->progs.xdpd_redirect), ifindex, BPF_XDP, &options);
+	int fd = bpf_link_create(program_fd(redirect), ifindex, BPF_XDP, &options);
 
 	if (fd < 0)
 		return fd;
-	*ret = fd;
+	redirect->link_fd = fd;
 	return 0;
 }
 
@@ -115,11 +121,11 @@ static int attach(struct redirect *redirect, const char *device, int ifindex, en
 		  struct failure *why)
 {
 	enum xdpd_xdp_mode mode = wanted == XDPD_MODE_AUTO ? XDPD_MODE_NATIVE : wanted;
-	int r = attach_link(&redirect->link_fd, redirect->bpf, ifindex, mode);
+	int r = attach_link(redirect, ifindex, mode);
 
 	if (r < 0 && wanted == XDPD_MODE_AUTO && !generic_would_fail_too(r)) {
 		mode = XDPD_MODE_GENERIC;
-		r = attach_link(&redirect->link_fd, redirect->bpf, ifindex, mode);
+		r = attach_link(redirect, ifindex, mode);
 	}
 	if (r < 0)
 		return fail_attach(why, device, ifindex, mode, -r);
@@ -128,12 +134,12 @@ static int attach(struct redirect *redirect, const char *device, int ifindex, en
 	return 0;
 }
 
-static uint32_t program_id(const struct xdpd_bpf *bpf)
+static uint32_t program_id(const struct redirect *redirect)
 {
 	struct bpf_prog_info info = {};
 	uint32_t length = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(bpf->progs.xdpd_redirect), &info, &length) < 0)
+	if (bpf_obj_get_info_by_fd(program_fd(redirect), &info, &length) < 0)
 		return 0;
 	return info.id;
 }
@@ -176,7 +182,7 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 		redirect_detach(redirect);
 		return r;
 	}
-	redirect->program_id = program_id(redirect->bpf);
+	redirect->program_id = program_id(redirect);
 	*ret = redirect;
 	return 0;
 }

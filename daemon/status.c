@@ -44,6 +44,14 @@ static int make_room(void *array_pointer, size_t count, size_t size)
 	return 0;
 }
 
+static bool any_counted(const struct xdpd_bpf_counters *counters)
+{
+	for (int i = 0; i < XDPD_VERDICT_COUNT; i++)
+		if (counters->verdict[i].packets)
+			return true;
+	return false;
+}
+
 static void take_verdicts(struct status *status, const struct interface *interface)
 {
 	for (uint32_t queue = 0; interface->redirect && queue < interface->redirect->queues; queue++) {
@@ -54,6 +62,9 @@ static void take_verdicts(struct status *status, const struct interface *interfa
 		if (!totals || redirect_counters(interface->redirect, queue, &counters) < 0)
 			continue;
 		verdicts_add(&counters, &totals->verdicts);
+		/* Slots beyond today's channels matter only if they have been channels. */
+		if (queue >= interface->details.channels && !any_counted(&counters))
+			continue;
 		(void)snprintf(record->device, sizeof(record->device), "%s", interface->name);
 		record->queue = queue;
 		memcpy(record->counters, counters.verdict, sizeof(record->counters));

@@ -164,10 +164,12 @@ bool xsk_maps_when_bound(const struct xsk *xsk)
 	return true;
 }
 
-bool xsk_cannot_transmit(const struct xsk *xsk)
+int xsk_check_receive_only(const struct xsk *xsk)
 {
-	/* The kernel answers ENOBUFS for want of a TX ring before it looks at anything in one. */
-	return sendto(xsk->fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) < 0 && errno == ENOBUFS;
+	/* For want of a TX ring it is ENOBUFS, before the kernel looks at anything in one. */
+	if (sendto(xsk->fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == 0)
+		return -EPROTO;
+	return errno == ENOBUFS ? 0 : errno == ENETDOWN ? -ENETDOWN : -EPROTO;
 }
 
 int xsk_statistics(const struct xsk *xsk, struct xdp_statistics *ret)

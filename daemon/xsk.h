@@ -67,8 +67,11 @@ int xsk_bind(struct xsk *xsk, int ifindex, uint32_t queue, enum xdpd_bind_mode m
  */
 bool xsk_maps_when_bound(const struct xsk *xsk);
 
-/* Of a bound socket without TX ring: false if a holder has added one before the bind. */
-bool xsk_cannot_transmit(const struct xsk *xsk);
+/*
+ * Of a bound socket that was opened without a TX ring: 0, or -EPROTO if a holder has given it one before the
+ * bind, or -ENETDOWN if the kernel can't tell, as the link is down.
+ */
+int xsk_check_receive_only(const struct xsk *xsk);
 
 /* The kernel's counters; those that an older kernel lacks are 0. Returns 0 or -errno. */
 int xsk_statistics(const struct xsk *xsk, struct xdp_statistics *ret);

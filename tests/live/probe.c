@@ -16,7 +16,7 @@
 #define PROBE_PORT     7777 /* by which its frames are known */
 #define PROBE_LENGTH   60
 #define PASSING	       5
-#define DELIVERED      50
+#define DELIVERED      24 /* what the smallest rings hold, if the consumer is kept waiting */
 #define ATTACH_LIMIT   10000
 #define RECEIVE_LIMIT  10000
 #define SOURCE_PORT_AT 34

@@ -30,10 +30,16 @@
 
 struct fixture {
 	struct xdpd_bpf *bpf;
+	struct bpf_program *program;
 	int ifindex;
 	int socket;
 	void *umem;
 };
+
+static struct bpf_program *program_of(const struct xdpd_bpf *bpf, bool multi_buffer)
+{
+	return multi_buffer ? bpf->progs.xdpd_redirect : bpf->progs.xdpd_redirect_linear;
+}
 
 /* As the daemon loads it, with maps of `queues` slots. The interface has QUEUES. */
 static int load_program(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer)
@@ -43,16 +49,13 @@ static int load_program(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffe
 
 	if (!bpf)
 		return -errno;
-	bpf->rodata->multi_buffer = multi_buffer;
-	r = bpf_map__set_max_entries(bpf->maps.sockets, queues);
+	r = bpf_program__set_autoload(program_of(bpf, !multi_buffer), false);
+	if (r == 0)
+		r = bpf_map__set_max_entries(bpf->maps.sockets, queues);
 	if (r == 0)
 		r = bpf_map__set_max_entries(bpf->maps.queues, queues);
 	if (r == 0)
 		r = bpf_map__set_max_entries(bpf->maps.counters, queues * XDPD_VERDICT_COUNT);
-	if (r == 0 && !multi_buffer)
-		r = bpf_program__set_flags(bpf->progs.xdpd_redirect,
-					   bpf_program__flags(bpf->progs.xdpd_redirect) &
-						   ~(uint32_t)BPF_F_XDP_HAS_FRAGS);
 	if (r == 0)
 		r = xdpd_bpf__load(bpf);
 	if (r < 0) {
@@ -76,6 +79,7 @@ static int begin(void **state)
 		r = load_program(&fixture->bpf, QUEUES, true);
 	if (r < 0)
 		return r;
+	fixture->program = program_of(fixture->bpf, true);
 	fixture->ifindex = (int)if_nametoindex("near");
 	fixture->socket = -1;
 	return 0;
@@ -145,7 +149,7 @@ static int show(const struct fixture *fixture, uint32_t queue, const void *frame
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = length,
 		    .ctx_in = &where, .ctx_size_in = sizeof(where), .repeat = times);
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(fixture->bpf->progs.xdpd_redirect), &run) < 0)
+	if (bpf_prog_test_run_opts(bpf_program__fd(fixture->program), &run) < 0)
 		return -errno;
 	return (int)run.retval;
 }
@@ -328,6 +332,7 @@ static void without_multi_buffer_it_redirects_and_passes_the_same(void **state)
 	xdpd_bpf__destroy(fixture->bpf);
 	fixture->bpf = NULL;
 	assert_ok(load_program(&fixture->bpf, QUEUES, false));
+	fixture->program = program_of(fixture->bpf, false);
 	fill_slot(fixture, 0);
 	packet_udp(frame, sizeof(frame), NULL);
 	assert_int_equal(show(fixture, 0, frame, sizeof(frame), 1), XDP_REDIRECT);

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Interfaces that come, go and change under the daemon, and a config that changes: what is touched is told
+ * why, what is not does not notice.
+ */
+#include "tests/live/harness.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+
+#include "tests/live/instance.h"
+#include "tests/live/packet.h"
+#include "tests/live/probe.h"
+#include "tests/live/protocol.h"
+#include "tests/live/traffic.h"
+
+#define QUEUE(id, rx) \
+	"{ id: " id ", frames: 1024, frame_size: 2048, rings: { rx: " rx ", tx: 128, fill: 1024, completion: 128 } }"
+#define OPEN "access: { attach: { users: [\"*\"] } }\n"
+#define INTERFACE(name, queues) \
+	"  - name: " name "\n"  \
+	"    queues: [" queues "]\n"
+
+#define ONE_QUEUE  OPEN "interfaces:\n" INTERFACE("near", QUEUE("0", "512"))
+#define TWO_QUEUES OPEN "interfaces:\n" INTERFACE("near", QUEUE("0-1", "512"))
+
+#define SOON 5000 /* milliseconds */
+
+static void add_pair(uint32_t queues)
+{
+	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = queues}));
+}
+
+static struct traffic *start_traffic(const char *device, uint64_t rate)
+{
+	struct traffic *traffic;
+	uint8_t frame[100];
+
+	packet_udp(frame, sizeof(frame), NULL);
+	assert_ok(traffic_start(&traffic, &(struct traffic_options){.device = device,
+								    .frame = frame,
+								    .length = sizeof(frame),
+								    .rate = rate}));
+	return traffic;
+}
+
+static struct xdpd_queue_record find_queue(const struct instance *daemon, const char *device, uint32_t queue)
+{
+	struct xdpd_queue_record record;
+
+	assert_ok(protocol_find_queue(instance_socket(daemon), device, queue, &record));
+	return record;
+}
+
+static struct xdpd_interface_record find_interface(const struct instance *daemon, const char *device)
+{
+	struct xdpd_interface_record record;
+
+	assert_ok(protocol_find_interface(instance_socket(daemon), device, &record));
+	return record;
+}
+
+static bool is_in_state(const struct instance *daemon, uint32_t queue, enum xdpd_queue_state state)
+{
+	return find_queue(daemon, "near", queue).state == state;
+}
+
+static void assert_works(const struct instance *daemon, uint32_t queue)
+{
+	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", queue);
+
+	probe_passes(&probe);
+	probe_delivers(&probe);
+}
+
+/* ---- coming and going ---- */
+
+static void an_interface_that_appears_late_is_taken_into_use(void **state)
+{
+	struct instance *daemon = instance_start(ONE_QUEUE);
+	const struct protocol_target target = protocol_target(instance_socket(daemon), "near", 0, "early");
+	cleanup_protocol struct protocol early;
+
+	(void)state;
+	assert_true(is_in_state(daemon, 0, XDPD_QUEUE_WAITING));
+	protocol_init(&early, &target);
+	assert_error(protocol_go(&early, PROTOCOL_GRANTED), ENETDOWN);
+	assert_non_null(strstr(early.reason, "no such interface"));
+	add_pair(1);
+	assert_becomes(is_in_state(daemon, 0, XDPD_QUEUE_READY), SOON);
+	assert_works(daemon, 0);
+	instance_stop(daemon);
+}
+
+static void an_interface_that_vanishes_under_traffic_ends_its_consumer_and_works_when_it_returns(void **state)
+{
+	struct instance *daemon;
+	uint32_t ifindex;
+	double received;
+
+	(void)state;
+	require_live_frames();
+	add_pair(1);
+	daemon = instance_start(ONE_QUEUE);
+	for (int round = 0; round < 3; round++) {
+		cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
+		struct child *consumer = probe_stay(&probe, true);
+		struct traffic *traffic = start_traffic("far", 20000);
+
+		received = instance_metric(daemon, "xdpd_queue_receive_packets_total");
+		assert_becomes(instance_metric(daemon, "xdpd_queue_receive_packets_total") > received + 100, SOON);
+		ifindex = find_interface(daemon, "near").ifindex;
+		received = instance_metric(daemon, "xdpd_queue_receive_packets_total");
+		assert_ok(device_delete("near"));
+		probe_ended(consumer, ENETDOWN, "near queue 0: the interface is gone", SOON);
+		assert_true(is_in_state(daemon, 0, XDPD_QUEUE_WAITING));
+		assert_int_equal(find_interface(daemon, "near").ifindex, 0);
+		(void)traffic_stop(traffic, NULL);
+		assert_true(instance_metric(daemon, "xdpd_queue_receive_packets_total") >= received);
+
+		add_pair(1);
+		assert_becomes(is_in_state(daemon, 0, XDPD_QUEUE_READY), SOON);
+		assert_int_not_equal(find_interface(daemon, "near").ifindex, ifindex);
+		assert_works(daemon, 0);
+	}
+	assert_true(instance_metric(daemon, "xdpd_consumer_disconnects_total", "reason", "interface_gone") == 3);
+	instance_stop(daemon);
+}
+
+static void an_interface_that_is_swapped_in_one_go_is_noticed(void **state)
+{
+	struct instance *daemon;
+	uint32_t ifindex;
+
+	(void)state;
+	add_pair(1);
+	daemon = instance_start(ONE_QUEUE);
+	ifindex = find_interface(daemon, "near").ifindex;
+	(void)kill(instance_pid(daemon), SIGSTOP);
+	assert_ok(device_delete("near"));
+	add_pair(1);
+	(void)kill(instance_pid(daemon), SIGCONT);
+	assert_becomes(find_interface(daemon, "near").ifindex == if_nametoindex("near"), SOON);
+	assert_int_not_equal(find_interface(daemon, "near").ifindex, ifindex);
+	assert_works(daemon, 0);
+	instance_stop(daemon);
+}
+
+static void an_interface_that_is_renamed_is_another(void **state)
+{
+	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
+	struct instance *daemon;
+	struct child *consumer;
+
+	(void)state;
+	add_pair(1);
+	daemon = instance_start(ONE_QUEUE);
+	probe = probe_open(daemon, "near", "far", 0);
+	consumer = probe_stay(&probe, false);
+	assert_ok(device_down("near"));
+	assert_ok(device_rename("near", "close"));
+	assert_ok(device_up("close"));
+	probe_ended(consumer, ENETDOWN, "near queue 0: the interface is gone", SOON);
+	assert_true(is_in_state(daemon, 0, XDPD_QUEUE_WAITING));
+	assert_ok(device_down("close"));
+	assert_ok(device_rename("close", "near"));
+	assert_ok(device_up("near"));
+	assert_works(daemon, 0);
+	instance_stop(daemon);
+}
+
+static void an_interface_that_is_moved_to_another_namespace_is_gone_until_it_returns(void **state)
+{
+	cleanup_fd int here = (int)assert_ok(netns_current()), other = (int)assert_ok(netns_new());
+	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
+	struct instance *daemon;
+	struct child *consumer;
+
+	(void)state;
+	add_pair(1);
+	daemon = instance_start(ONE_QUEUE);
+	probe = probe_open(daemon, "near", "far", 0);
+	consumer = probe_stay(&probe, false);
+	assert_ok(device_move("near", other));
+	probe_ended(consumer, ENETDOWN, "near queue 0: the interface is gone", SOON);
+	assert_true(is_in_state(daemon, 0, XDPD_QUEUE_WAITING));
+	assert_ok(netns_enter(other));
+	assert_ok(device_move("near", here));
+	assert_ok(netns_enter(here));
+	assert_ok(device_up("near"));
+	assert_works(daemon, 0);
+	instance_stop(daemon);
+}
+
+/* ---- changing ---- */
+
+static void a_queue_whose_channel_goes_waits_for_it_and_the_others_stay(void **state)
+{
+	cleanup_probe struct probe stays = {.far_fd = -1, .near_fd = -1};
+	cleanup_probe struct probe goes = stays;
+	struct child *remaining, *ending;
+	struct instance *daemon;
+
+	(void)state;
+	add_pair(2);
+	daemon = instance_start(TWO_QUEUES);
+	stays = probe_open(daemon, "near", "far", 0);
+	goes = probe_open(daemon, "near", "far", 1);
+	/* A consumer in place would forbid it: the kernel guards the queues of AF_XDP sockets, but not a veth's. */
+	remaining = probe_attach(&stays, 48);
+	ending = probe_stay(&goes, false);
+	probe_send(&stays, 24);
+	assert_ok(device_set_channels("far", 1));
+	if (device_set_channels("near", 1) < 0) {
+		print_message("the kernel keeps the channels of queues that are in use\n");
+		assert_true(is_in_state(daemon, 1, XDPD_QUEUE_ATTACHED));
+	} else {
+		probe_ended(ending, ENETDOWN, "fewer receive queues", SOON);
+		assert_becomes(is_in_state(daemon, 1, XDPD_QUEUE_WAITING), SOON);
+		assert_non_null(strstr(find_queue(daemon, "near", 1).reason, "only queues 0 to 0"));
+	}
+	assert_ok(device_set_channels("near", 2));
+	assert_ok(device_set_channels("far", 2));
+	probe_send(&stays, 24);
+	probe_finish(remaining);
+	assert_becomes(!is_in_state(daemon, 1, XDPD_QUEUE_WAITING), SOON);
+	instance_stop(daemon);
+}
+
+static void a_link_that_goes_down_and_up_leaves_its_consumer_in_place(void **state)
+{
+	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
+	struct instance *daemon;
+	struct child *consumer;
+
+	(void)state;
+	add_pair(1);
+	daemon = instance_start(ONE_QUEUE);
+	probe = probe_open(daemon, "near", "far", 0);
+	consumer = probe_attach(&probe, 48);
+	probe_send(&probe, 24);
+	assert_becomes(find_queue(daemon, "near", 0).receive_packets >= 24, SOON);
+	assert_ok(device_down("near"));
+	assert_becomes(!find_interface(daemon, "near").up, SOON);
+	assert_true(is_in_state(daemon, 0, XDPD_QUEUE_ATTACHED));
+	assert_ok(device_up("near"));
+	assert_becomes(find_interface(daemon, "near").up, SOON);
+	probe_send(&probe, 24);
+	probe_finish(consumer);
+	instance_stop(daemon);
+}
+
+static void an_mtu_that_changes_leaves_the_consumer_in_place(void **state)
+{
+	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
+	struct instance *daemon;
+	struct child *consumer;
+
+	(void)state;
+	add_pair(1);
+	daemon = instance_start(ONE_QUEUE);
+	probe = probe_open(daemon, "near", "far", 0);
+	consumer = probe_attach(&probe, 48);
+	probe_send(&probe, 24);
+	assert_becomes(find_queue(daemon, "near", 0).receive_packets >= 24, SOON);
+	assert_ok(device_set_mtu("near", 1400));
+	assert_becomes(find_interface(daemon, "near").mtu == 1400, SOON);
+	assert_true(is_in_state(daemon, 0, XDPD_QUEUE_ATTACHED));
+	probe_send(&probe, 24);
+	probe_finish(consumer);
+	instance_stop(daemon);
+}
+
+static void two_interfaces_have_nothing_to_do_with_each_other(void **state)
+{
+	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
+	struct instance *daemon;
+	struct child *consumer;
+
+	(void)state;
+	add_pair(1);
+	assert_ok(veth_add(&(struct veth_options){.name = "left", .peer = "right"}));
+	daemon = instance_start(
+		OPEN "interfaces:\n" INTERFACE("near", QUEUE("0", "512")) INTERFACE("left", QUEUE("0", "512")));
+	probe = probe_open(daemon, "left", "right", 0);
+	consumer = probe_attach(&probe, 60);
+	for (int round = 0; round < 3; round++) {
+		probe_send(&probe, 10);
+		assert_works(daemon, 0);
+		assert_ok(device_delete("near"));
+		probe_send(&probe, 10);
+		assert_becomes(is_in_state(daemon, 0, XDPD_QUEUE_WAITING), SOON);
+		add_pair(1);
+	}
+	probe_finish(consumer);
+	assert_works(daemon, 0);
+	instance_stop(daemon);
+}
+
+/* ---- reload ---- */
+
+/* Numbered frames at a pace, while the config is read again and again: none may be missing. */
+static void a_reload_under_traffic_does_not_touch_what_did_not_change(void **state)
+{
+	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
+	struct xdpd_interface_record before;
+	struct traffic *traffic;
+	struct instance *daemon;
+	struct child *consumer;
+
+	(void)state;
+	require_live_frames();
+	add_pair(2);
+	daemon = instance_start(ONE_QUEUE);
+	before = find_interface(daemon, "near");
+	probe = probe_open(daemon, "near", "far", 0);
+	traffic = start_traffic("far", 2000);
+	consumer = probe_attach(&probe, 200);
+	for (int round = 0; round < 20; round++) {
+		probe_send(&probe, 5);
+		instance_write_config(daemon, round % 3 == 0   ? TWO_QUEUES
+					      : round % 3 == 1 ? "interfaces: [this is not one\n"
+							       : ONE_QUEUE);
+		probe_send(&probe, 5);
+		instance_reload(daemon);
+		if (round % 3 == 0)
+			assert_works(daemon, 1);
+		else
+			assert_error(protocol_queue_state(instance_socket(daemon), "near", 1),
+				     round % 3 == 1 ? -XDPD_QUEUE_READY : ENOENT);
+	}
+	probe_finish(consumer);
+	assert_ok(traffic_stop(traffic, NULL));
+	assert_int_equal(find_interface(daemon, "near").program_id, before.program_id);
+	instance_stop(daemon);
+}
+
+static void a_reload_that_changes_one_queue_ends_its_consumer_alone(void **state)
+{
+	cleanup_probe struct probe kept = {.far_fd = -1, .near_fd = -1};
+	cleanup_probe struct probe changed = kept;
+	struct child *staying, *ending;
+	struct instance *daemon;
+
+	(void)state;
+	add_pair(2);
+	daemon = instance_start(TWO_QUEUES);
+	kept = probe_open(daemon, "near", "far", 0);
+	changed = probe_open(daemon, "near", "far", 1);
+	staying = probe_attach(&kept, 72);
+
+	probe_send(&kept, 24);
+	ending = probe_stay(&changed, true);
+	instance_write_config(daemon, OPEN "interfaces:\n" INTERFACE("near", QUEUE("0", "512") ", " QUEUE("1", "256")));
+	instance_reload(daemon);
+	probe_ended(ending, ENETDOWN, "near queue 1: the queue's or interface's settings changed", SOON);
+	assert_works(daemon, 1);
+	assert_int_equal(find_queue(daemon, "near", 1).rx.size, 256);
+
+	probe_send(&kept, 24);
+	ending = probe_stay(&changed, true);
+	instance_write_config(daemon, ONE_QUEUE);
+	instance_reload(daemon);
+	probe_ended(ending, ENETDOWN, "near queue 1: the queue was removed", SOON);
+	assert_error(protocol_queue_state(instance_socket(daemon), "near", 1), ENOENT);
+
+	probe_send(&kept, 24);
+	probe_finish(staying);
+	assert_true(instance_metric(daemon, "xdpd_consumer_disconnects_total", "reason", "removed") == 2);
+	instance_stop(daemon);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		live_test(an_interface_that_appears_late_is_taken_into_use),
+		live_test(an_interface_that_vanishes_under_traffic_ends_its_consumer_and_works_when_it_returns),
+		live_test(an_interface_that_is_swapped_in_one_go_is_noticed),
+		live_test(an_interface_that_is_renamed_is_another),
+		live_test(an_interface_that_is_moved_to_another_namespace_is_gone_until_it_returns),
+		live_test(a_queue_whose_channel_goes_waits_for_it_and_the_others_stay),
+		live_test(a_link_that_goes_down_and_up_leaves_its_consumer_in_place),
+		live_test(an_mtu_that_changes_leaves_the_consumer_in_place),
+		live_test(two_interfaces_have_nothing_to_do_with_each_other),
+		live_test(a_reload_under_traffic_does_not_touch_what_did_not_change),
+		live_test(a_reload_that_changes_one_queue_ends_its_consumer_alone),
+	};
+
+	return live_run("interface", tests, 120);
+}
