@@ -65,7 +65,7 @@ SKELETON := $(BUILD)/bpf/xdpd.skel.h
 LIBXDPD  := $(BUILD)/libxdpd.so $(BUILD)/libxdpd.a $(BUILD)/libxdpd.so.0
 
 .PHONY: all
-all: $(BUILD)/xdpd $(BUILD)/xdpctl $(LIBXDPD) $(BUILD)/xdpd.pc $(EXAMPLES)
+all: $(BUILD)/xdpd $(BUILD)/xdpctl $(LIBXDPD) $(EXAMPLES)
 
 # ---- the BPF side ----
 
@@ -110,9 +110,6 @@ $(BUILD)/libxdpd.so.0: $(CLIENT_OBJ) client/libxdpd.map
 
 $(BUILD)/libxdpd.so: $(BUILD)/libxdpd.so.0
 	ln -sf libxdpd.so.0 $@
-
-$(BUILD)/xdpd.pc: client/xdpd.pc.in | $(BUILD)/
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 $(BUILD)/examples/%: $(BUILD)/obj/client/examples/%.o $(BUILD)/libxdpd.a | $(BUILD)/examples/
 	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@
@@ -161,14 +158,15 @@ install: all
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/libxdpd.a
 	install -D -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/libxdpd.so.0
 	ln -sf libxdpd.so.0 $(DESTDIR)$(PREFIX)/lib/libxdpd.so
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/pkgconfig $(BUILD)/xdpd.pc
-	install -d $(UNIT_DIR)
-	sed 's|@PREFIX@|$(PREFIX)|' systemd/xdpd.service > $(UNIT_DIR)/xdpd.service
-	chmod 644 $(UNIT_DIR)/xdpd.service
+	install -D -m 644 client/xdpd.pc.in $(DESTDIR)$(PREFIX)/lib/pkgconfig/xdpd.pc
+	sed -i -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $(DESTDIR)$(PREFIX)/lib/pkgconfig/xdpd.pc
+	install -D -m 644 -t $(UNIT_DIR) systemd/xdpd.service
+	sed -i 's|@PREFIX@|$(PREFIX)|' $(UNIT_DIR)/xdpd.service
 	install -m 644 -t $(UNIT_DIR) systemd/xdpd.socket
 	install -D -m 644 systemd/xdpd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/xdpd.conf
 	install -D -m 644 systemd/xdpd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/xdpd.conf
 	test -e $(DESTDIR)/etc/xdpd/xdpd.yaml || install -D -m 644 config/xdpd.yaml $(DESTDIR)/etc/xdpd/xdpd.yaml
+	test -n "$(DESTDIR)" || ldconfig
 
 # ---- what people run ----
 
