@@ -7,6 +7,8 @@
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 
+#define LOOK_INTERVAL (1000 * 1000) /* microseconds */
+
 struct interface *interface_new(struct daemon *daemon, const struct config_interface *config)
 {
 	struct interface *interface = calloc(1, sizeof(*interface));
@@ -27,6 +29,7 @@ struct interface *interface_free(struct interface *interface, enum detach_reason
 	while (interface->n_queues)
 		interface_remove_queue(interface, interface->queues[interface->n_queues - 1]->id, reason);
 	interface_detach_program(interface);
+	sd_event_source_disable_unref(interface->look);
 	free(interface->queues);
 	free(interface);
 	return NULL;
@@ -104,6 +107,27 @@ static void log_lines(const struct interface *interface, const char *lines)
 	}
 }
 
+static int on_look(sd_event_source *source, uint64_t now, void *context)
+{
+	struct interface *interface = context;
+
+	(void)now;
+	(void)sd_event_source_set_time_relative(source, LOOK_INTERVAL);
+	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	daemon_reconcile(interface->daemon);
+	return 0;
+}
+
+/* Netlink does not tell of the end of another's bpf_link. */
+static void look_while_occupied(struct interface *interface, bool occupied)
+{
+	if (!occupied)
+		interface->look = sd_event_source_disable_unref(interface->look);
+	else if (!interface->look)
+		(void)sd_event_add_time_relative(interface->daemon->event, &interface->look, CLOCK_MONOTONIC,
+						 LOOK_INTERVAL, 0, on_look, interface);
+}
+
 int interface_attach_program(struct interface *interface)
 {
 	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
@@ -121,6 +145,7 @@ int interface_attach_program(struct interface *interface)
 	news = strcmp(interface->why.text, why.text) != 0;
 	interface->why = why;
 	interface->failed_generation = r < 0 ? interface->generation : 0;
+	look_while_occupied(interface, r == -EBUSY);
 	if (r < 0 && news) {
 		log_write(LOG_ERR, about, "%s", why.text);
 		if (verifier_log)

@@ -29,6 +29,7 @@ struct interface {
 	 */
 	uint64_t generation;
 	uint64_t failed_generation; /* of the attempt to attach the program; 0: it did not fail */
+	sd_event_source *look; /* while another XDP program is in the way */
 	struct queue **queues;	   /* sorted by id */
 	size_t n_queues;
 };

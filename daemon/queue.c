@@ -36,12 +36,6 @@ struct queue *queue_new(struct interface *interface, uint32_t id, const struct c
 	return queue;
 }
 
-struct queue *queue_free(struct queue *queue)
-{
-	free(queue);
-	return NULL;
-}
-
 bool queue_may_succeed_now(const struct queue *queue)
 {
 	return queue->state == XDPD_QUEUE_FAILED && queue->failed_generation != queue->interface->generation;
@@ -263,6 +257,9 @@ static int fail_held(struct queue *queue, struct failure *why)
 	const struct former_consumer *former = &queue->former;
 	const char *device = queue->interface->name;
 
+	if (!former->name[0] && queue->tries < RELEASING_TRIES)
+		return failure(why, EBUSY, "%s queue %u: waits for an AF_XDP socket to be released (EBUSY)", device,
+			       queue->id);
 	if (!former->name[0])
 		return failure(why, EBUSY, "%s queue %u: another program's AF_XDP socket has the queue (EBUSY); end "
 					"that program, `ss --xdp -p` lists them", device, queue->id);
@@ -337,8 +334,7 @@ static void become_ready(struct queue *queue)
 {
 	queue->retry = sd_event_source_disable_unref(queue->retry);
 	queue->tries = 0;
-	if (!queue->late_bind)
-		forget_former(queue);
+	forget_former(queue);
 	enter(queue, XDPD_QUEUE_READY);
 }
 
@@ -352,15 +348,17 @@ static void fail_open(struct queue *queue, bool again)
 	}
 }
 
-/* The first bound socket tells what this kernel can; it is given up where it can't be handed over any more. */
+/*
+ * The first bound socket tells what this kernel can. Where it can't be handed over any more it has shown at least
+ * that the queue can be had, and is given up for an unbound one; a consumer's bind may find it being released yet.
+ */
 static void arrange_handover(struct queue *queue)
 {
 	struct daemon *daemon = queue->interface->daemon;
 
 	if (daemon->handover == HANDOVER_UNKNOWN)
-		daemon->handover = xsk_maps_when_bound(&queue->xsk) ? HANDOVER_BOUND : HANDOVER_UNBOUND;
-	queue->late_bind = daemon->handover == HANDOVER_UNBOUND;
-	if (!queue->late_bind) {
+		daemon->handover = xsk_can_be_mapped(&queue->xsk) ? HANDOVER_BOUND : HANDOVER_UNBOUND;
+	if (daemon->handover == HANDOVER_BOUND) {
 		become_ready(queue);
 		return;
 	}
@@ -379,20 +377,14 @@ static void arrange_handover(struct queue *queue)
 
 static void try_bind(struct queue *queue)
 {
-	int r;
+	int r = bind_socket(queue);
 
-	/* Bound once already, so it can be had; the next bind is the consumer's. */
-	if (queue->late_bind) {
-		become_ready(queue);
-		return;
-	}
-	r = bind_socket(queue);
 	if (r == 0) {
 		arrange_handover(queue);
 	} else if (r == -EBUSY) {
+		/* Most often a socket that was closed here just now, a consumer's or one of other settings. */
 		fail_bind(queue, -r, &queue->why);
-		enter(queue, queue->former.name[0] && queue->tries < RELEASING_TRIES ? XDPD_QUEUE_RELEASING
-										     : XDPD_QUEUE_BUSY);
+		enter(queue, queue->tries < RELEASING_TRIES ? XDPD_QUEUE_RELEASING : XDPD_QUEUE_BUSY);
 		retry_later(queue);
 	} else {
 		fail_bind(queue, -r, &queue->why);
@@ -423,10 +415,15 @@ void queue_close(struct queue *queue, enum detach_reason reason, const char *why
 	enter(queue, XDPD_QUEUE_WAITING);
 	if (queue->attachment)
 		attachment_revoke(queue->attachment, reason, ENETDOWN, queue->why.text);
-	forget_former(queue);
 	close_socket(queue);
 	queue->bind_mode = XDPD_BIND_NONE;
-	queue->late_bind = false;
+}
+
+struct queue *queue_free(struct queue *queue)
+{
+	forget_former(queue);
+	free(queue);
+	return NULL;
 }
 
 /* ---- between consumers ---- */
@@ -467,10 +464,10 @@ static void remember_former(struct queue *queue, const char *name, uid_t uid, pi
 void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
 {
 	close_socket(queue);
+	remember_former(queue, name, uid, pid);
 	/* Closing, not recycling: whoever set the state goes on from here. */
 	if (queue->state != XDPD_QUEUE_ATTACHED)
 		return;
-	remember_former(queue, name, uid, pid);
 	queue->tries = 0;
 	queue_open(queue);
 }
@@ -479,17 +476,15 @@ int queue_bind_late(struct queue *queue, struct failure *why)
 {
 	int r = bind_socket(queue);
 
-	if (r == -EINVAL)
+	/* Bound already: EBUSY too. */
+	if (r == -EINVAL || (r == -EBUSY && !xsk_can_be_mapped(&queue->xsk)))
 		return failure(why, EPROTO, "%s queue %u: the consumer bound or changed the socket that it was "
-					 "handed (EINVAL)", queue->interface->name, queue->id);
+					 "handed (%s)", queue->interface->name, queue->id, strerrorname_np(-r));
 	if (r < 0)
 		return fail_bind(queue, -r, why);
 	r = queue->settings->attach.transmit ? 0 : xsk_check_receive_only(&queue->xsk);
 	if (r == -EPROTO)
 		return failure(why, EPROTO, "%s queue %u: the consumer gave itself a TX ring without the right to "
 					    "transmit", queue->interface->name, queue->id);
-	if (r < 0)
-		return fail_bind(queue, -r, why);
-	forget_former(queue);
-	return 0;
+	return r < 0 ? fail_bind(queue, -r, why) : 0;
 }

@@ -13,7 +13,7 @@
  * socket's queue some time after its last holder is gone; until then a bind says EBUSY and is tried again.
  *
  * Where the kernel can't map the rings of a bound socket (Linux 6.1), the socket stays unbound until a consumer
- * has mapped them (`late_bind`).
+ * has mapped them. A first one, bound and given up, shows that the queue can be had.
  */
 #ifndef DAEMON_QUEUE_H
 #define DAEMON_QUEUE_H
@@ -55,7 +55,6 @@ struct queue {
 	struct xsk xsk;
 	uint32_t filled;	       /* frames [0, filled) were put into the fill ring */
 	enum xdpd_bind_mode bind_mode; /* of the last bind; NONE: never bound */
-	bool late_bind;
 
 	struct attachment *attachment; /* NULL: none */
 	struct former_consumer former;

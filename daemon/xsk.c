@@ -153,7 +153,7 @@ int xsk_bind(struct xsk *xsk, int ifindex, uint32_t queue, enum xdpd_bind_mode m
 	return bound_mode(xsk->fd, &xsk->bound);
 }
 
-bool xsk_maps_when_bound(const struct xsk *xsk)
+bool xsk_can_be_mapped(const struct xsk *xsk)
 {
 	const struct xsk_ring_map *rx = &xsk->rings[XSK_RX];
 	void *address = mmap(NULL, rx->length, PROT_READ, MAP_SHARED, xsk->fd, (off_t)rx->page_offset);

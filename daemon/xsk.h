@@ -62,10 +62,11 @@ int xsk_confine(const struct xsk *xsk, const char *device);
 int xsk_bind(struct xsk *xsk, int ifindex, uint32_t queue, enum xdpd_bind_mode mode, bool native);
 
 /*
- * Whether this kernel maps the rings of a bound socket, so that it can be handed over after the bind (not in
- * 6.1, where mmap() says EBUSY). Asked of a bound socket, so the answer is the kernel's and not a guess.
+ * Whether the socket's rings can be mapped now. Of a socket that xdpd has bound: whether this kernel can hand it
+ * over after the bind (not Linux 6.1, where mmap() says EBUSY from then on). Where it can't, of a socket that was
+ * handed over unbound: whether it is so still.
  */
-bool xsk_maps_when_bound(const struct xsk *xsk);
+bool xsk_can_be_mapped(const struct xsk *xsk);
 
 /*
  * Of a bound socket that was opened without a TX ring: 0, or -EPROTO if a holder has given it one before the

@@ -6,7 +6,8 @@
 #include "client/xdpd.h"
 #include "tests/bench/receiver.h"
 
-static inline uint32_t xdpd_burst(struct receiver *receiver, struct xdpd *x)
+/* By the lean pair, which reads descriptors where they lie, as libxdp's functions do. */
+static inline uint32_t xdpd_peek_burst(struct receiver *receiver, struct xdpd *x)
 {
 	const struct xdp_desc *frames;
 	uint32_t n = xdpd_rx_peek(x, &frames, BURST);
@@ -14,6 +15,19 @@ static inline uint32_t xdpd_burst(struct receiver *receiver, struct xdpd *x)
 	for (uint32_t i = 0; i < n; i++)
 		receiver->seen += *(const uint8_t *)xdpd_frame(x, frames[i].addr);
 	xdpd_rx_done(x, n);
+	receiver->frames += n;
+	return n;
+}
+
+/* By the pair that copies them, so that frames can be kept and given back in any order. */
+static inline uint32_t xdpd_burst(struct receiver *receiver, struct xdpd *x)
+{
+	struct xdp_desc frames[BURST];
+	uint32_t n = xdpd_rx(x, frames, BURST);
+
+	for (uint32_t i = 0; i < n; i++)
+		receiver->seen += *(const uint8_t *)xdpd_frame(x, frames[i].addr);
+	xdpd_release(x, frames, n);
 	receiver->frames += n;
 	return n;
 }

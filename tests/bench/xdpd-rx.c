@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* xdpd-rx: receives queue 0 of a device through xdpd, flat out. */
-#include "client/client.h"
 #include "tests/bench/loop.h"
 
 int main(int argc, char **argv)
@@ -15,10 +14,9 @@ int main(int argc, char **argv)
 	r = xdpd_attach(x, receiver.device, 0, NULL);
 	if (r < 0)
 		receiver_die(xdpd_reason(x), r);
-	receiver_ready(&receiver, xdpd_client_of(x)->wait_fd);
+	receiver_ready();
 	while (!receiver_stopped)
-		if (!xdpd_burst(&receiver, x) && receiver.busy_poll)
-			(void)xdpd_wake_rx(x);
+		(void)xdpd_peek_burst(&receiver, x);
 	(void)xdpd_close(x);
 	return receiver_end(&receiver);
 }

@@ -48,8 +48,8 @@ struct consumer_options {
 	bool transmit;
 	enum consumer_way way;
 	enum consumer_task task;
-	size_t length;	       /* of each frame as of consumer_frame(); 0: frames are only counted */
-	uint32_t headroom;     /* that is kept free before each */
+	size_t length;	   /* of each frame as of consumer_frame(); 0: frames are only counted */
+	uint32_t headroom; /* that is kept free before each */
 	uint64_t first, count; /* the numbers that shall arrive */
 	uint64_t to_send;      /* frames of `length`, numbered from 0 on */
 	uint32_t burst;	       /* that it sends at once */
@@ -58,10 +58,11 @@ struct consumer_options {
 struct consumer_report {
 	uint64_t packets, bytes;
 	uint64_t seen, again, strange, backwards; /* as in struct numbers */
-	uint64_t damaged;			  /* not as consumer_frame() makes them, or misplaced in their frame */
+	uint64_t damaged; /* not as consumer_frame() makes them, or misplaced in their frame */
 	uint64_t sent, sent_bytes;
-	uint32_t frames;  /* of the UMEM */
-	uint32_t settled; /* of them in the fill ring or with the program, when it last had nothing to do */
+	uint32_t frames; /* of the UMEM */
+	uint32_t
+		settled; /* of them in the fill ring or with the program, when it last had nothing to do */
 	uint32_t may_transmit;
 	uint32_t events; /* 1 << enum xdpd_event_kind */
 	int ended;	 /* why it ended by itself, -errno; 0: it was told to */
@@ -79,8 +80,8 @@ bool consumer_frame_is_whole(const void *frame, size_t length);
 
 /* Starts sending `count` such frames, as traffic_start(). */
 struct traffic;
-struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first, uint64_t count,
-				 uint64_t rate);
+struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first,
+				 uint64_t count, uint64_t rate);
 
 struct consumer;
 
@@ -108,8 +109,8 @@ void consumer_turns_to(struct consumer *consumer, enum consumer_task task);
 /* It detaches and ends; it must not have ended before. */
 struct consumer_report consumer_stop(struct consumer *consumer);
 
-/* Waits for it to end by itself, with this -errno from xdpd_wait(). */
-struct consumer_report consumer_ends(struct consumer *consumer, int code);
+/* Waits for it to end by itself, for a reason with this text in it. */
+struct consumer_report consumer_ends(struct consumer *consumer, const char *text);
 
 /* It got numbers [first, first + count) exactly once and whole, and nothing else. */
 void consumer_got_all(const struct consumer_report *report, uint64_t count);

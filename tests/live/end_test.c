@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * How an attachment ends, whoever ends it and however: the queue is free again, the reason is told and
- * counted, and the others notice nothing.
+ * How an attachment ends, whoever ends it and however: the queue is free again, the reason is told
+ * and counted, and the others notice nothing.
  */
 #include "tests/live/harness.h"
 
@@ -27,17 +27,20 @@
 #include "tests/live/traffic.h"
 
 /* Small queues, open to anybody. */
-#define CONFIG(queues)                                                                       \
-	"access: { attach: { users: [\"*\"] } }\n"                                           \
-	"interfaces:\n"                                                                      \
-	"  - name: near\n"                                                                   \
-	"    queues: [{ id: " queues ", frames: 1024, frame_size: 2048,"                     \
+#define CONFIG(queues)                                                   \
+	"access: { attach: { users: [\"*\"] } }\n"                       \
+	"interfaces:\n"                                                  \
+	"  - name: near\n"                                               \
+	"    queues: [{ id: " queues ", frames: 1024, frame_size: 2048," \
 	"               rings: { rx: 512, tx: 128, fill: 1024, completion: 128 } }]\n"
 
 static struct instance *start_daemon(uint32_t queues)
 {
-	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = queues}));
-	return instance_start(queues == 1 ? CONFIG("0") : queues == 2 ? CONFIG("0-1") : CONFIG("0-3"));
+	assert_ok(
+		veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = queues}));
+	return instance_start(queues == 1   ? CONFIG("0")
+			      : queues == 2 ? CONFIG("0-1")
+					    : CONFIG("0-3"));
 }
 
 /* A gentle stream into queue 0. */
@@ -54,7 +57,8 @@ static struct traffic *start_traffic(void)
 	return traffic;
 }
 
-static struct stepper *new_stepper(const struct instance *daemon, uint32_t queue, enum protocol_step step)
+static struct stepper *new_stepper(const struct instance *daemon, uint32_t queue,
+				   enum protocol_step step)
 {
 	struct stepper *stepper = live_shared(sizeof(*stepper));
 
@@ -88,7 +92,8 @@ static struct child *start_arrived(struct stepper *stepper)
 
 static uint64_t disconnects(const struct instance *daemon, const char *reason)
 {
-	return (uint64_t)instance_metric(daemon, "xdpd_consumer_disconnects_total", "reason", reason);
+	return (uint64_t)instance_metric(daemon, "xdpd_consumer_disconnects_total", "reason",
+					 reason);
 }
 
 /* The id of the XDP program on a device; 0: none. */
@@ -141,7 +146,8 @@ static int say_goodbye(struct stepper *stepper, struct protocol *protocol)
 
 static void who_says_goodbye_is_counted_as_left(void **state)
 {
-	static const enum protocol_step steps[] = {PROTOCOL_GRANTED, PROTOCOL_READY_SENT, PROTOCOL_STARTED};
+	static const enum protocol_step steps[] = {PROTOCOL_GRANTED, PROTOCOL_READY_SENT,
+						   PROTOCOL_STARTED};
 	const size_t n_steps = sizeof(steps) / sizeof(steps[0]);
 	struct instance *daemon = start_daemon(1);
 	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
@@ -411,7 +417,8 @@ static int send_garbage(struct protocol *protocol)
 
 static int send_a_wrong_length(struct protocol *protocol)
 {
-	struct xdpd_header header = {XDPD_PROTOCOL_MAGIC, XDPD_PROTOCOL_VERSION, XDPD_READY, 999, 1};
+	struct xdpd_header header = {XDPD_PROTOCOL_MAGIC, XDPD_PROTOCOL_VERSION, XDPD_READY, 999,
+				     1};
 
 	return protocol_send_raw(protocol, &header, sizeof(header), NULL, 0);
 }
@@ -435,14 +442,10 @@ static void who_breaks_the_protocol_is_let_go_and_counted(void **state)
 		enum protocol_step after;
 		int (*offend)(struct protocol *);
 	} offences[] = {
-		{PROTOCOL_STARTED, say_ready},
-		{PROTOCOL_GRANTED, send_garbage},
-		{PROTOCOL_MAPPED, say_hello_again},
-		{PROTOCOL_GRANTED, say_an_unknown_word},
-		{PROTOCOL_MAPPED, send_a_wrong_length},
-		{PROTOCOL_STARTED, send_a_short_message},
-		{PROTOCOL_STARTED, send_an_unasked_fd},
-		{PROTOCOL_STARTED, send_garbage},
+		{PROTOCOL_STARTED, say_ready},		{PROTOCOL_GRANTED, send_garbage},
+		{PROTOCOL_MAPPED, say_hello_again},	{PROTOCOL_GRANTED, say_an_unknown_word},
+		{PROTOCOL_MAPPED, send_a_wrong_length}, {PROTOCOL_STARTED, send_a_short_message},
+		{PROTOCOL_STARTED, send_an_unasked_fd}, {PROTOCOL_STARTED, send_garbage},
 	};
 	const size_t n_offences = sizeof(offences) / sizeof(offences[0]);
 	struct instance *daemon = start_daemon(1);
@@ -490,7 +493,8 @@ static void who_asks_again_while_it_waits_breaks_the_protocol(void **state)
 {
 	struct instance *daemon = start_daemon(1);
 	struct stepper *stepper = new_stepper(daemon, 0, PROTOCOL_STARTED);
-	const struct protocol_target target = protocol_target(instance_socket(daemon), "near", 0, "impatient");
+	const struct protocol_target target =
+		protocol_target(instance_socket(daemon), "near", 0, "impatient");
 	struct xdpd_attach_request request = {.device = "near"};
 	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
 	cleanup_protocol struct protocol protocol;
@@ -617,8 +621,8 @@ static void assert_monotonic(const char *before, const char *after)
 
 static void a_consumer_that_wrecks_its_rings_harms_nobody_else(void **state)
 {
-	static const enum protocol_step steps[] = {PROTOCOL_MAPPED, PROTOCOL_STARTED, PROTOCOL_STARTED,
-						   PROTOCOL_TRANSMITTING};
+	static const enum protocol_step steps[] = {PROTOCOL_MAPPED, PROTOCOL_STARTED,
+						   PROTOCOL_STARTED, PROTOCOL_TRANSMITTING};
 	cleanup_free char *before = NULL;
 	cleanup_probe struct probe victim = {.far_fd = -1, .near_fd = -1};
 	cleanup_probe struct probe other = victim;
@@ -658,7 +662,8 @@ static void a_consumer_that_wrecks_its_rings_harms_nobody_else(void **state)
 	}
 	probe_finish(consumer);
 	assert_true(metric_value(before, "xdpd_queue_receive_packets_total", "queue", "0") <=
-		    metric_value(before, "xdpd_xdp_verdicts_total", "queue", "0", "action", "redirect"));
+		    metric_value(before, "xdpd_xdp_verdicts_total", "queue", "0", "action",
+				 "redirect"));
 	assert_ok(traffic_stop(traffic, NULL));
 	instance_stop(daemon);
 }

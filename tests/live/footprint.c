@@ -117,6 +117,7 @@ int footprint_take(struct footprint *ret, pid_t pid)
 	footprint.threads = (uint32_t)number_in(path, "Threads");
 	footprint.locked_kb = number_in(path, "VmLck");
 	footprint.pinned_kb = number_in(path, "VmPin");
+	footprint.anonymous_kb = number_in(path, "RssAnon");
 	(void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
 	footprint.private_kb = number_in(path, "Private_Clean") + number_in(path, "Private_Dirty");
 	footprint.cpu_ns = cpu_time(pid);

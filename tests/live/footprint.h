@@ -12,6 +12,19 @@
 
 #define FOOTPRINT_IDS_MAX 256
 
+/* A build with a sanitizer, which keeps freed memory and has some of its own: private_kb then tells little. */
+#if defined(__has_feature)
+#define FOOTPRINT_HAS(feature) __has_feature(feature)
+#else
+#define FOOTPRINT_HAS(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+	FOOTPRINT_HAS(address_sanitizer) || FOOTPRINT_HAS(thread_sanitizer)
+#define FOOTPRINT_SANITIZED 1
+#else
+#define FOOTPRINT_SANITIZED 0
+#endif
+
 struct footprint {
 	uint32_t fds; /* all of them, those below included */
 	uint32_t sockets, memfds;
@@ -20,10 +33,11 @@ struct footprint {
 	uint32_t program_ids[FOOTPRINT_IDS_MAX];
 	uint32_t link_ids[FOOTPRINT_IDS_MAX];
 	uint32_t threads;
-	uint64_t locked_kb;  /* VmLck: mlock() */
-	uint64_t pinned_kb;  /* VmPin */
-	uint64_t private_kb; /* mapped by no other process, memfds too */
-	uint64_t cpu_ns;     /* run so far, all threads */
+	uint64_t locked_kb;    /* VmLck: mlock() */
+	uint64_t pinned_kb;    /* VmPin */
+	uint64_t private_kb;   /* mapped by no other process, memfds and shared libraries too */
+	uint64_t anonymous_kb; /* RssAnon: heap and stacks */
+	uint64_t cpu_ns;       /* run so far, all threads */
 };
 
 /* 0 or -errno. Of more than FOOTPRINT_IDS_MAX objects of a kind only so many ids are kept. */

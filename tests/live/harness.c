@@ -124,7 +124,7 @@ static void skip_for_obstacle(void **state)
 static int run_group(const char *group, const struct CMUnitTest *tests, size_t count)
 {
 	cleanup_free struct CMUnitTest *run = calloc(count, sizeof(*run));
-	const char *pattern = getenv("LIVE_TEST");
+	const char *pattern = getenv("LIVE_TEST"), *skip_pattern = getenv("LIVE_TEST_SKIP");
 
 	if (!run)
 		return 1;
@@ -138,6 +138,8 @@ static int run_group(const char *group, const struct CMUnitTest *tests, size_t c
 	}
 	if (pattern)
 		cmocka_set_test_filter(pattern);
+	if (skip_pattern)
+		cmocka_set_skip_filter(skip_pattern);
 	return _cmocka_run_group_tests(group, run, count, NULL, NULL) ? 1 : 0;
 }
 

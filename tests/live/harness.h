@@ -19,7 +19,8 @@
  * in a child process under a time limit, so that a crash or a hang cleans up as well.
  *
  * Where live tests can't be run (no root, no namespaces, no veth), each is reported as
- * `skipped: NAME: REASON` and the program succeeds. $LIVE_TEST, a pattern of names, picks tests.
+ * `skipped: NAME: REASON` and the program succeeds. $LIVE_TEST, a pattern of names, picks tests,
+ * $LIVE_TEST_SKIP leaves some out.
  */
 #ifndef TESTS_LIVE_HARNESS_H
 #define TESTS_LIVE_HARNESS_H

@@ -214,8 +214,8 @@ static void *map_region(struct protocol *protocol, const struct xdpd_region *reg
 
 	if (region->fd >= PROTOCOL_FDS_MAX || protocol->n_maps == PROTOCOL_MAPS_MAX)
 		return NULL;
-	address = mmap(NULL, region->length, PROT_READ | PROT_WRITE, MAP_SHARED, protocol->fds[region->fd],
-		       (off_t)region->offset);
+	address = mmap(NULL, region->length, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       protocol->fds[region->fd], (off_t)region->offset);
 	if (address == MAP_FAILED)
 		return NULL;
 	protocol->maps[protocol->n_maps].address = address;
@@ -224,8 +224,8 @@ static void *map_region(struct protocol *protocol, const struct xdpd_region *reg
 	return address;
 }
 
-static int map_ring(struct protocol *protocol, struct xdpd_ring *ret, const struct xdpd_ring_place *place,
-		    bool producer)
+static int map_ring(struct protocol *protocol, struct xdpd_ring *ret,
+		    const struct xdpd_ring_place *place, bool producer)
 {
 	char *at;
 	uint32_t *own, *peer;
@@ -237,7 +237,8 @@ static int map_ring(struct protocol *protocol, struct xdpd_ring *ret, const stru
 		return -ENOMEM;
 	own = (uint32_t *)(at + (producer ? place->producer : place->consumer));
 	peer = (uint32_t *)(at + (producer ? place->consumer : place->producer));
-	xdpd_ring_join(ret, at + place->entries, place->size, own, peer, (uint32_t *)(at + place->flags));
+	xdpd_ring_join(ret, at + place->entries, place->size, own, peer,
+		       (uint32_t *)(at + place->flags));
 	return 0;
 }
 
@@ -318,7 +319,8 @@ int protocol_go(struct protocol *protocol, enum protocol_step step)
 
 /* ---- frames ---- */
 
-uint32_t protocol_take(struct protocol *protocol, struct xdp_desc *frames, uint32_t max, int timeout_ms)
+uint32_t protocol_take(struct protocol *protocol, struct xdp_desc *frames, uint32_t max,
+		       int timeout_ms)
 {
 	struct pollfd readable = {.fd = protocol->fds[protocol->grant.wait_fd], .events = POLLIN};
 	uint32_t count = xdpd_ring_available(&protocol->rx, max);
@@ -339,7 +341,8 @@ void protocol_give_back(struct protocol *protocol, const struct xdp_desc *frames
 		*xdpd_ring_address(&protocol->fill, protocol->fill.own + i) = frames[i].addr;
 	xdpd_ring_advance(&protocol->fill, count);
 	if (xdpd_ring_needs_wakeup(&protocol->fill))
-		(void)!recvfrom(protocol->fds[protocol->grant.wait_fd], NULL, 0, MSG_DONTWAIT, NULL, NULL);
+		(void)!recvfrom(protocol->fds[protocol->grant.wait_fd], NULL, 0, MSG_DONTWAIT, NULL,
+				NULL);
 }
 
 /* A frame that nobody has: one that was sent, else one that never was. */
@@ -369,13 +372,17 @@ uint32_t protocol_transmit(struct protocol *protocol)
 		count++;
 	}
 	xdpd_ring_advance(&protocol->tx, count);
-	(void)!sendto(protocol->fds[protocol->grant.wait_fd], NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	(void)!sendto(protocol->fds[protocol->grant.wait_fd], NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL,
+		      NULL, 0);
 	return count;
 }
 
 /* ---- looking ---- */
 
-/* Gives each record of a kind to `is_it`; ends with the first that it says yes to. -ENOENT if there is none. */
+/*
+ * Gives each record of a kind to `is_it`; ends with the first that it says yes to. -ENOENT if there
+ * is none.
+ */
 static int find_record(const char *socket, enum xdpd_list kind, struct protocol_message *ret,
 		       bool (*is_it)(const struct protocol_message *message, const void *context),
 		       const void *context)
@@ -408,7 +415,8 @@ static bool is_queue(const struct protocol_message *message, const void *context
 {
 	const struct wanted_queue *wanted = context;
 
-	return message->queue.queue == wanted->queue && !strcmp(message->queue.device, wanted->device);
+	return message->queue.queue == wanted->queue &&
+	       !strcmp(message->queue.device, wanted->device);
 }
 
 int protocol_find_queue(const char *socket, const char *device, uint32_t queue,
@@ -436,7 +444,8 @@ static bool is_interface(const struct protocol_message *message, const void *con
 	return !strcmp(message->interface.device, context);
 }
 
-int protocol_find_interface(const char *socket, const char *device, struct xdpd_interface_record *ret)
+int protocol_find_interface(const char *socket, const char *device,
+			    struct xdpd_interface_record *ret)
 {
 	struct protocol_message message;
 	int r = find_record(socket, XDPD_LIST_INTERFACES, &message, is_interface, device);
@@ -484,7 +493,8 @@ int stepper_run(void *argument)
 		struct xdp_desc frames[BURST];
 
 		if (stepper->step == PROTOCOL_RECEIVED)
-			protocol_give_back(&protocol, frames, protocol_take(&protocol, frames, BURST, -1));
+			protocol_give_back(&protocol, frames,
+					   protocol_take(&protocol, frames, BURST, -1));
 		else if (stepper->step == PROTOCOL_TRANSMITTING)
 			(void)protocol_transmit(&protocol);
 		else

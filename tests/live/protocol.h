@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control protocol spoken by hand, step by step, so that a consumer can stop, die or misbehave between any two
- * of them, which libxdpd does not let it. Links without cmocka, so children may use it. All functions return 0
- * (or what they say) or -errno.
+ * The control protocol spoken by hand, step by step, so that a consumer can stop, die or misbehave
+ * between any two of them, which libxdpd does not let it. Links without cmocka, so children may use
+ * it. All functions return 0 (or what they say) or -errno.
  *
- * Forked children inherit the fds: a test that starts children while it holds an attachment of its own gives
- * them a share in it.
+ * Forked children inherit the fds: a test that starts children while it holds an attachment of its
+ * own gives them a share in it.
  */
 #ifndef TESTS_LIVE_PROTOCOL_H
 #define TESTS_LIVE_PROTOCOL_H
@@ -92,17 +92,23 @@ struct protocol_target protocol_target(const char *socket, const char *device, u
 /* Nothing is open yet. */
 void protocol_init(struct protocol *ret, const struct protocol_target *target);
 
-/* Unmaps and closes all that is open. The connection may have been closed before, see protocol_hang_up(). */
+/*
+ * Unmaps and closes all that is open. The connection may have been closed before, see
+ * protocol_hang_up().
+ */
 void protocol_close(struct protocol *protocol);
 
 #define cleanup_protocol __attribute__((cleanup(protocol_close)))
 
-/* Closes the connection alone: the daemon then ends the attachment, but the fds and mappings remain. */
+/*
+ * Closes the connection alone: the daemon then ends the attachment, but the fds and mappings
+ * remain.
+ */
 void protocol_hang_up(struct protocol *protocol);
 
 /*
- * Takes all steps up to `step`. A refusal is the -errno that the daemon told, with its sentence in `reason`;
- * -ECONNRESET: it closed the connection; -ETIMEDOUT.
+ * Takes all steps up to `step`. A refusal is the -errno that the daemon told, with its sentence in
+ * `reason`; -ECONNRESET: it closed the connection; -ETIMEDOUT.
  */
 int protocol_go(struct protocol *protocol, enum protocol_step step);
 
@@ -117,14 +123,14 @@ int protocol_send_raw(struct protocol *protocol, const void *bytes, size_t lengt
 		      size_t n_fds);
 
 /*
- * Receives one message and returns its type. A grant's fds are kept in `protocol`, a sentence in `reason`.
- * -ETIMEDOUT; -ECONNRESET: the daemon closed the connection.
+ * Receives one message and returns its type. A grant's fds are kept in `protocol`, a sentence in
+ * `reason`. -ETIMEDOUT; -ECONNRESET: the daemon closed the connection.
  */
 int protocol_receive(struct protocol *protocol, struct protocol_message *ret, int timeout_ms);
 
 /*
- * The same for a message of this type, events aside. ERROR and REVOKE are the -errno that they carry, other types
- * -EPROTO.
+ * The same for a message of this type, events aside. ERROR and REVOKE are the -errno that they
+ * carry, other types -EPROTO.
  */
 int protocol_await(struct protocol *protocol, enum xdpd_message type, struct protocol_message *ret);
 
@@ -132,11 +138,15 @@ int protocol_await(struct protocol *protocol, enum xdpd_message type, struct pro
 int protocol_await_end(struct protocol *protocol);
 
 /* Takes up to `max` received frames, waiting for them. Returns how many; 0 after `timeout_ms`. */
-uint32_t protocol_take(struct protocol *protocol, struct xdp_desc *frames, uint32_t max, int timeout_ms);
+uint32_t protocol_take(struct protocol *protocol, struct xdp_desc *frames, uint32_t max,
+		       int timeout_ms);
 
 void protocol_give_back(struct protocol *protocol, const struct xdp_desc *frames, uint32_t count);
 
-/* Queues frames of 60 bytes as far as there is room, and wakes the kernel; returns how many were queued. */
+/*
+ * Queues frames of 60 bytes as far as there is room, and wakes the kernel; returns how many were
+ * queued.
+ */
 uint32_t protocol_transmit(struct protocol *protocol);
 
 /* ---- looking, by a connection of its own ---- */
@@ -148,7 +158,8 @@ int protocol_find_queue(const char *socket, const char *device, uint32_t queue,
 /* enum xdpd_queue_state, or -errno. */
 int protocol_queue_state(const char *socket, const char *device, uint32_t queue);
 
-int protocol_find_interface(const char *socket, const char *device, struct xdpd_interface_record *ret);
+int protocol_find_interface(const char *socket, const char *device,
+			    struct xdpd_interface_record *ret);
 
 int protocol_eject(const char *socket, const char *device, uint32_t queue, const char *reason);
 

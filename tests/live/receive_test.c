@@ -13,7 +13,7 @@
 #include "tests/live/packet.h"
 #include "tests/live/traffic.h"
 
-#define RATE	40000 /* frames a second that no receiver here has trouble with */
+#define RATE	 40000 /* frames a second that no receiver here has trouble with */
 #define PATIENCE 10000
 
 #define FOR_NOBODY "access: { attach: { users: [nobody] } }\n"
@@ -27,14 +27,14 @@ static struct instance *start_near(const char *queue)
 {
 	char config[512];
 
-	(void)snprintf(config, sizeof(config), FOR_NOBODY "interfaces: [{ name: near, queues: [{ %s }] }]\n",
-		       queue);
+	(void)snprintf(config, sizeof(config),
+		       FOR_NOBODY "interfaces: [{ name: near, queues: [{ %s }] }]\n", queue);
 	return instance_start(config);
 }
 
 /* A queue's metric; `more` may be a further label's name and value. */
-static uint64_t figure(const struct instance *daemon, const char *name, const char *device, uint32_t queue,
-		       const char *label, const char *value)
+static uint64_t figure(const struct instance *daemon, const char *name, const char *device,
+		       uint32_t queue, const char *label, const char *value)
 {
 	char id[16];
 
@@ -72,8 +72,9 @@ static void metrics_agree(const struct instance *daemon, const char *device, uin
 			  const struct consumer_report *report)
 {
 	assert_int_equal(received(daemon, device, queue), report->packets);
-	assert_int_equal(figure(daemon, "xdpd_queue_receive_bytes_total", device, queue, NULL, NULL),
-			 report->bytes);
+	assert_int_equal(
+		figure(daemon, "xdpd_queue_receive_bytes_total", device, queue, NULL, NULL),
+		report->bytes);
 	assert_int_equal(dropped(daemon, device, queue), 0);
 }
 
@@ -99,12 +100,13 @@ static void receive_all_sizes(const char *mode)
 		assert_ok(device_set_gro(nears[i], true));
 	}
 	(void)snprintf(config, sizeof(config),
-		       FOR_NOBODY "interfaces:\n"
-				  "  - name: near\n"
-				  "    mode: %s\n"
-				  "    bind: copy\n"
-				  "    queues: [{ id: 0, frame_size: 2048, headroom: 192 }]\n"
-				  "  - { name: near2, mode: %s, queues: [{ id: 0, frame_size: 4096 }] }\n",
+		       FOR_NOBODY
+		       "interfaces:\n"
+		       "  - name: near\n"
+		       "    mode: %s\n"
+		       "    bind: copy\n"
+		       "    queues: [{ id: 0, frame_size: 2048, headroom: 192 }]\n"
+		       "  - { name: near2, mode: %s, queues: [{ id: 0, frame_size: 4096 }] }\n",
 		       mode, mode);
 	daemon = instance_start(config);
 	for (size_t length = 0; length < 3; length++) {
@@ -121,8 +123,8 @@ static void receive_all_sizes(const char *mode)
 				.count = count,
 			});
 		for (int i = 0; i < 2; i++)
-			traffic[i] = consumer_traffic(fars[i], i, lengths[length], (uint64_t)i * count,
-						      count, RATE);
+			traffic[i] = consumer_traffic(fars[i], i, lengths[length],
+						      (uint64_t)i * count, count, RATE);
 		for (int i = 0; i < 2; i++) {
 			struct consumer_report report;
 
@@ -163,9 +165,10 @@ static void several_queues_of_several_interfaces_receive_their_own_frames_alone(
 	(void)state;
 	for (int i = 0; i < 2; i++)
 		add_pair(nears[i], fars[i], 4);
-	daemon = instance_start(FOR_NOBODY "interfaces:\n"
-					   "  - { name: near, queues: [{ id: 0-3, frames: 512 }] }\n"
-					   "  - { name: near2, queues: [{ id: all, frames: 512 }] }\n");
+	daemon = instance_start(FOR_NOBODY
+				"interfaces:\n"
+				"  - { name: near, queues: [{ id: 0-3, frames: 512 }] }\n"
+				"  - { name: near2, queues: [{ id: all, frames: 512 }] }\n");
 	for (int i = 0; i < 2; i++)
 		for (uint32_t queue = 0; queue < 4; queue++)
 			consumers[i][queue] = consumer_start(&(struct consumer_options){
@@ -217,14 +220,13 @@ static void wrap_rings(enum consumer_way way, const char *rings)
 	add_pair("near", "far", 1);
 	(void)snprintf(queue, sizeof(queue), "id: 0, frames: 512, rings: { %s }", rings);
 	daemon = start_near(queue);
-	consumer = consumer_start(&(struct consumer_options){.instance = daemon,
-							     .device = "near",
-							     .way = way,
-							     .length = 200,
-							     .count = count});
+	consumer = consumer_start(&(struct consumer_options){
+		.instance = daemon, .device = "near", .way = way, .length = 200, .count = count});
 	traffic = consumer_traffic("far", 0, 200, 0, count, RATE);
 	assert_ok(traffic_finish(traffic, PATIENCE, &result));
-	assert_becomes(consumer_report(consumer).packets + dropped(daemon, "near", 0) == result.sent, PATIENCE);
+	assert_becomes(consumer_report(consumer).packets + dropped(daemon, "near", 0) ==
+			       result.sent,
+		       PATIENCE);
 	report = consumer_stop(consumer);
 	assert_int_equal(report.seen, report.packets);
 	assert_int_equal(report.damaged + report.again + report.strange + report.backwards, 0);
@@ -279,10 +281,14 @@ static void what_a_consumer_cannot_take_is_counted_to_the_frame(void **state)
 	consumer_turns_to(consumer, CONSUMER_SLEEPS);
 	assert_ok(traffic_finish(traffic, PATIENCE, &result));
 	consumer_turns_to(consumer, CONSUMER_RECEIVES);
-	assert_becomes(consumer_report(consumer).packets + dropped(daemon, "near", 0) == result.sent, PATIENCE);
-	assert_true(figure(daemon, "xdpd_queue_receive_ring_full_total", "near", 0, NULL, NULL) > 0);
-	assert_int_equal(figure(daemon, "xdpd_consumer_dropped_packets_total", "near", 0, NULL, NULL),
-			 dropped(daemon, "near", 0));
+	assert_becomes(consumer_report(consumer).packets + dropped(daemon, "near", 0) ==
+			       result.sent,
+		       PATIENCE);
+	assert_true(figure(daemon, "xdpd_queue_receive_ring_full_total", "near", 0, NULL, NULL) >
+		    0);
+	assert_int_equal(
+		figure(daemon, "xdpd_consumer_dropped_packets_total", "near", 0, NULL, NULL),
+		dropped(daemon, "near", 0));
 	assert_int_equal(verdict(daemon, 0, "redirect"), result.sent);
 	report = consumer_stop(consumer);
 	assert_int_equal(report.seen, report.packets);
@@ -297,7 +303,8 @@ static void send_slowly(uint64_t first, uint64_t count)
 	finish_whole(consumer_traffic("far", 0, 100, first, count, 20000), count);
 }
 
-static void a_consumer_that_holds_all_frames_stops_receiving_and_goes_on_when_it_gives_them_back(void **state)
+static void a_consumer_that_holds_all_frames_stops_receiving_and_goes_on_when_it_gives_them_back(
+	void **state)
 {
 	const uint64_t frames = 64;
 	struct consumer_report report;
@@ -307,7 +314,8 @@ static void a_consumer_that_holds_all_frames_stops_receiving_and_goes_on_when_it
 	(void)state;
 	require_live_frames();
 	add_pair("near", "far", 1);
-	daemon = start_near("id: 0, frames: 64, rings: { rx: 128, fill: 128 }, attach: { transmit: false }");
+	daemon = start_near(
+		"id: 0, frames: 64, rings: { rx: 128, fill: 128 }, attach: { transmit: false }");
 	consumer = consumer_start(&(struct consumer_options){.instance = daemon,
 							     .device = "near",
 							     .task = CONSUMER_HOLDS,
@@ -341,7 +349,8 @@ static void stack_gets_all(int near, uint64_t first, uint64_t count)
 	while (numbers.seen < count) {
 		uint8_t frame[200];
 
-		assert_int_equal(assert_ok(packet_receive(near, frame, sizeof(frame), PATIENCE)), 100);
+		assert_int_equal(assert_ok(packet_receive(near, frame, sizeof(frame), PATIENCE)),
+				 100);
 		assert_true(consumer_frame_is_whole(frame, 100));
 		numbers_see_frame(&numbers, frame, PACKET_UDP_PAYLOAD);
 	}
@@ -379,7 +388,8 @@ static void frames_pass_to_the_stack_before_and_after_a_consumer(void **state)
 	consumer_got_all(&report, 400);
 	stack_gets_nothing(near);
 
-	assert_becomes(instance_metric(daemon, "xdpd_queue_state", "state", "ready") == 1, PATIENCE);
+	assert_becomes(instance_metric(daemon, "xdpd_queue_state", "state", "ready") == 1,
+		       PATIENCE);
 	send_slowly(700, 300);
 	stack_gets_all(near, 700, 300);
 	assert_int_equal(verdict(daemon, 0, "pass"), 600);
@@ -400,8 +410,8 @@ static void a_queue_that_is_not_configured_passes_beside_one_that_is_redirected(
 	near = (int)assert_ok(packet_open("near"));
 	far = (int)assert_ok(packet_open("far"));
 	daemon = start_near("id: 0");
-	consumer = consumer_start(
-		&(struct consumer_options){.instance = daemon, .device = "near", .length = 100, .count = 50});
+	consumer = consumer_start(&(struct consumer_options){
+		.instance = daemon, .device = "near", .length = 100, .count = 50});
 	for (uint32_t queue = 0; queue < 2; queue++) {
 		assert_ok(packet_choose_queue(far, "far", queue));
 		for (uint64_t i = 0; i < 50; i++) {
@@ -432,20 +442,22 @@ static void frames_too_long_for_the_umem_pass_to_the_stack(void **state)
 	far = (int)assert_ok(packet_open("far"));
 	daemon = start_near("id: 0, frame_size: 4096");
 	/* 3600 bytes come in more than one buffer, too, and have room in a frame. */
-	consumer = consumer_start(
-		&(struct consumer_options){.instance = daemon, .device = "near", .length = 3600, .count = 20});
+	consumer = consumer_start(&(struct consumer_options){
+		.instance = daemon, .device = "near", .length = 3600, .count = 20});
 	for (uint64_t i = 0; i < 20; i++) {
 		packet_udp(frame, 8000, NULL);
 		frame[7999] = (uint8_t)i;
 		assert_ok(packet_send(far, frame, 8000));
-		assert_int_equal(assert_ok(packet_receive(near, copy, sizeof(copy), PATIENCE)), 8000);
+		assert_int_equal(assert_ok(packet_receive(near, copy, sizeof(copy), PATIENCE)),
+				 8000);
 		assert_memory_equal(copy, frame, 8000);
 		consumer_frame(frame, 3600, i);
 		assert_ok(packet_send(far, frame, 3600));
 	}
 	consumer_awaits(consumer, 20);
 	assert_int_equal(verdict(daemon, 0, "pass_oversize"), 20);
-	assert_int_equal(figure(daemon, "xdpd_xdp_verdict_bytes_total", "near", 0, "action", "pass_oversize"),
+	assert_int_equal(figure(daemon, "xdpd_xdp_verdict_bytes_total", "near", 0, "action",
+				"pass_oversize"),
 			 20 * 8000);
 	report = consumer_stop(consumer);
 	consumer_got_all(&report, 20);
@@ -497,12 +509,16 @@ static void counters_never_go_back_over_attachments_and_the_queues_removal(void 
 	daemon = start_near("id: 0, frames: 64, rings: { rx: 64, fill: 64 }");
 	last = instance_metrics(daemon);
 	for (uint64_t round = 1; round <= ROUNDS; round++) {
-		struct consumer *consumer = consumer_start(&(struct consumer_options){
-			.instance = daemon, .device = "near", .task = CONSUMER_HOLDS, .length = 100});
+		struct consumer *consumer =
+			consumer_start(&(struct consumer_options){.instance = daemon,
+								  .device = "near",
+								  .task = CONSUMER_HOLDS,
+								  .length = 100});
 		cleanup_free char *during = NULL, *after = NULL;
 
 		send_slowly(0, COUNT);
-		assert_becomes(received(daemon, "near", 0) + dropped(daemon, "near", 0) == round * COUNT,
+		assert_becomes(received(daemon, "near", 0) + dropped(daemon, "near", 0) ==
+				       round * COUNT,
 			       PATIENCE);
 		during = instance_metrics(daemon);
 		no_counter_went_back(last, during, false);
@@ -516,11 +532,12 @@ static void counters_never_go_back_over_attachments_and_the_queues_removal(void 
 			assert_int_equal(ran.status, 0);
 			without = instance_metrics(daemon);
 			no_counter_went_back(during, without, true);
-			instance_ctl(daemon, &again, "add-queue", "near", "0", "frames=64", "rings.rx=64",
-				     "rings.fill=64");
+			instance_ctl(daemon, &again, "add-queue", "near", "0", "frames=64",
+				     "rings.rx=64", "rings.fill=64");
 			assert_int_equal(again.status, 0);
 		}
-		assert_becomes(instance_metric(daemon, "xdpd_queue_state", "state", "ready") == 1, PATIENCE);
+		assert_becomes(instance_metric(daemon, "xdpd_queue_state", "state", "ready") == 1,
+			       PATIENCE);
 		after = instance_metrics(daemon);
 		no_counter_went_back(during, after, false);
 		free(last);
@@ -541,7 +558,8 @@ static void the_places_of_frames_add_up_at_any_time(void **state)
 	(void)state;
 	require_live_frames();
 	add_pair("near", "far", 1);
-	daemon = start_near("id: 0, frames: 1024, rings: { rx: 512, tx: 128, fill: 1024, completion: 128 }");
+	daemon = start_near(
+		"id: 0, frames: 1024, rings: { rx: 512, tx: 128, fill: 1024, completion: 128 }");
 	consumer = consumer_start(&(struct consumer_options){
 		.instance = daemon, .device = "near", .transmit = true, .task = CONSUMER_REFLECTS});
 	traffic = consumer_traffic("far", 0, 100, 0, 0, RATE);
@@ -551,7 +569,8 @@ static void the_places_of_frames_add_up_at_any_time(void **state)
 
 		assert_true(metric_value(text, "xdpd_frames") == 1024);
 		for (int ring = 0; ring < 4; ring++)
-			assert_true(metric_value(text, "xdpd_queue_ring_entries", "ring", rings[ring]) <=
+			assert_true(metric_value(text, "xdpd_queue_ring_entries", "ring",
+						 rings[ring]) <=
 				    metric_value(text, "xdpd_queue_ring_capacity_entries", "ring",
 						 rings[ring]));
 	}
@@ -613,8 +632,8 @@ static void a_consumer_hears_that_its_link_goes_down_and_up_and_receives_again(v
 	require_live_frames();
 	add_pair("near", "far", 1);
 	daemon = start_near("id: 0");
-	consumer = consumer_start(
-		&(struct consumer_options){.instance = daemon, .device = "near", .length = 100, .count = 200});
+	consumer = consumer_start(&(struct consumer_options){
+		.instance = daemon, .device = "near", .length = 100, .count = 200});
 	send_slowly(0, 100);
 	consumer_awaits(consumer, 100);
 	assert_ok(device_down("near"));
@@ -639,7 +658,8 @@ int main(void)
 		live_test(a_program_with_ring_code_of_its_own_receives),
 		live_test(a_consumer_that_sleeps_in_epoll_gets_every_frame),
 		live_test(what_a_consumer_cannot_take_is_counted_to_the_frame),
-		live_test(a_consumer_that_holds_all_frames_stops_receiving_and_goes_on_when_it_gives_them_back),
+		live_test(
+			a_consumer_that_holds_all_frames_stops_receiving_and_goes_on_when_it_gives_them_back),
 		live_test(frames_pass_to_the_stack_before_and_after_a_consumer),
 		live_test(a_queue_that_is_not_configured_passes_beside_one_that_is_redirected),
 		live_test(frames_too_long_for_the_umem_pass_to_the_stack),

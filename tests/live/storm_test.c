@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Many ends, and many broken messages, in a short time: nothing is left of them in the daemon, and a consumer
- * beside them does not lose a frame.
+ * Many ends, and many broken messages, in a short time: nothing is left of them in the daemon, and
+ * a consumer beside them does not lose a frame.
  */
 #include "tests/live/harness.h"
 
@@ -20,15 +20,15 @@
 #include "tests/live/protocol.h"
 #include "tests/live/traffic.h"
 
-#define QUEUES	 4
-#define ROUNDS	 1000
-#define WARM_UP	 40
-#define PRIVATE_GROWTH_MAX_KB 1024
+#define QUEUES		     4
+#define ROUNDS		     1000
+#define WARM_UP		     40
+#define MEMORY_GROWTH_MAX_KB 1024
 
-#define CONFIG(frames, rings)                                       \
-	"access: { attach: { users: [\"*\"] } }\n"                 \
-	"interfaces:\n"                                             \
-	"  - name: near\n"                                          \
+#define CONFIG(frames, rings)                      \
+	"access: { attach: { users: [\"*\"] } }\n" \
+	"interfaces:\n"                            \
+	"  - name: near\n"                         \
 	"    queues: [{ id: 0-3, frames: " frames ", frame_size: 2048, rings: " rings " }]\n"
 
 /* A UMEM takes 128 KB; 1,000 of them would take eight times what the daemon may lock. */
@@ -42,13 +42,6 @@
 /* Of its own: locked memory is counted by user, over all processes. */
 #define DAEMON_UID	    61234
 #define DAEMON_CAPABILITIES (1ull << 12 | 1ull << 13 | 1ull << 39) /* NET_ADMIN, NET_RAW, BPF */
-
-/* A sanitizer keeps freed memory and starts threads. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
 
 static uint64_t random_state = 0x9e3779b97f4a7c15ull;
 
@@ -75,7 +68,9 @@ static struct traffic *start_traffic(uint64_t rate)
 
 /* ---- attach and kill ---- */
 
-/* One seat at each queue: a consumer that is on its way to a step, and is killed when it is there. */
+/*
+ * One seat at each queue: a consumer that is on its way to a step, and is killed when it is there.
+ */
 struct seat {
 	struct stepper *stepper;
 	struct child *child;
@@ -113,8 +108,8 @@ static bool end_consumer(struct storm *storm, uint32_t queue)
 	if (!arrived)
 		return false;
 	if (arrived < 0)
-		fail_msg("queue %u, step %d: %s: %s", queue, seat->stepper->step, strerror(-arrived),
-			 seat->stepper->reason);
+		fail_msg("queue %u, step %d: %s: %s", queue, seat->stepper->step,
+			 strerror(-arrived), seat->stepper->reason);
 	storm->attached += seat->stepper->step >= PROTOCOL_GRANTED;
 	seat->child = child_end(seat->child);
 	return true;
@@ -155,7 +150,8 @@ static struct footprint at_rest(const struct instance *daemon)
 }
 
 /* All queues are ready, and the daemon holds what it did before. */
-static void await_rest(const struct instance *daemon, const struct footprint *before, struct footprint *ret)
+static void await_rest(const struct instance *daemon, const struct footprint *before,
+		       struct footprint *ret)
 {
 	for (uint32_t queue = 0; queue < QUEUES; queue++)
 		assert_becomes(protocol_queue_state(instance_socket(daemon), "near", queue) ==
@@ -178,8 +174,9 @@ static struct instance *start_limited_daemon(void)
 		limit.rlim_max = LOCKED_MAX;
 	limit.rlim_cur = limit.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-	return instance_start_as(SMALL, &(struct child_options){.uid = DAEMON_UID,
-								 .capabilities = DAEMON_CAPABILITIES});
+	return instance_start_as(
+		SMALL,
+		&(struct child_options){.uid = DAEMON_UID, .capabilities = DAEMON_CAPABILITIES});
 }
 
 static void a_thousand_consumers_are_killed_and_nothing_is_left_of_them(void **state)
@@ -192,7 +189,8 @@ static void a_thousand_consumers_are_killed_and_nothing_is_left_of_them(void **s
 
 	(void)state;
 	require_live_frames();
-	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = QUEUES}));
+	assert_ok(
+		veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = QUEUES}));
 	for (uint32_t queue = 0; queue < QUEUES; queue++)
 		storm.seats[queue].stepper = live_shared(sizeof(*storm.seats[queue].stepper));
 	storm.daemon = start_limited_daemon();
@@ -204,13 +202,13 @@ static void a_thousand_consumers_are_killed_and_nothing_is_left_of_them(void **s
 	begun = live_now_ms();
 	run_storm(&storm, ROUNDS);
 	await_rest(storm.daemon, &start, &after);
-	print_message("%d rounds in %lu ms, private memory %lu -> %lu kB\n", ROUNDS, live_now_ms() - begun,
-		      before.private_kb, after.private_kb);
+	print_message("%d rounds in %lu ms, memory %lu -> %lu kB\n", ROUNDS, live_now_ms() - begun,
+		      before.anonymous_kb, after.anonymous_kb);
 
-	if (!SANITIZED)
-		assert_true(after.private_kb <= before.private_kb + PRIVATE_GROWTH_MAX_KB);
-	assert_true(instance_metric(storm.daemon, "xdpd_consumer_disconnects_total", "reason", "died") >=
-		    (double)storm.attached);
+	if (!FOOTPRINT_SANITIZED)
+		assert_true(after.anonymous_kb <= before.anonymous_kb + MEMORY_GROWTH_MAX_KB);
+	assert_true(instance_metric(storm.daemon, "xdpd_consumer_disconnects_total", "reason",
+				    "died") >= (double)storm.attached);
 	assert_true(instance_metric(storm.daemon, "xdpd_consumer_disconnects_total") <=
 		    (double)storm.started);
 	assert_true(instance_metric(storm.daemon, "xdpd_consumers") == 0);
@@ -284,7 +282,8 @@ static size_t make_message(unsigned char bytes[XDPD_MESSAGE_MAX + 64])
 		.id = (uint32_t)random_number() % 100,
 	};
 	if (random_number() % 16 == 0)
-		bytes[random_number() % sizeof(*header)] ^= (unsigned char)(1 + random_number() % 255);
+		bytes[random_number() % sizeof(*header)] ^=
+			(unsigned char)(1 + random_number() % 255);
 	return length;
 }
 
@@ -325,7 +324,8 @@ static int babble_until_told(void *argument)
 		cleanup_protocol struct protocol protocol;
 
 		protocol_init(&protocol, &stepper->target);
-		if (protocol_go(&protocol, random_number() % 4 ? PROTOCOL_WELCOMED : PROTOCOL_CONNECTED) < 0)
+		if (protocol_go(&protocol,
+				random_number() % 4 ? PROTOCOL_WELCOMED : PROTOCOL_CONNECTED) < 0)
 			continue;
 		(void)__atomic_add_fetch(&stepper->arrived, 1, __ATOMIC_RELAXED);
 		babble(&protocol);
@@ -344,19 +344,21 @@ static void random_messages_from_many_disturb_nobody(void **state)
 	uint64_t sent = 0;
 
 	(void)state;
-	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = QUEUES}));
+	assert_ok(
+		veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = QUEUES}));
 	daemon = instance_start(LARGE);
 	probe = probe_open(daemon, "near", "far", 0);
 	stepper->target = protocol_target(probe.socket, "near", 0, "babbler");
 	before = at_rest(daemon);
 	consumer = probe_stay(&probe, false);
 	for (int i = 0; i < BABBLERS; i++)
-		assert_ok(child_start(&babblers[i], &(struct child_options){.call = babble_until_told,
-									    .argument = stepper,
-									    .uid = CHILD_NOBODY}));
+		assert_ok(
+			child_start(&babblers[i], &(struct child_options){.call = babble_until_told,
+									  .argument = stepper,
+									  .uid = CHILD_NOBODY}));
 	while (stepper_read(&stepper->arrived) < CONNECTIONS) {
-		uint64_t received = (uint64_t)instance_metric(daemon, "xdpd_queue_receive_packets_total",
-							      "queue", "0");
+		uint64_t received = (uint64_t)instance_metric(
+			daemon, "xdpd_queue_receive_packets_total", "queue", "0");
 
 		assert_true(received <= sent && sent - received <= 16);
 		if (received == sent) {
@@ -369,11 +371,13 @@ static void random_messages_from_many_disturb_nobody(void **state)
 		assert_int_equal(child_wait(babblers[i], 10000), 0);
 		(void)child_end(babblers[i]);
 	}
-	assert_becomes(instance_metric(daemon, "xdpd_queue_receive_packets_total", "queue", "0") == (double)sent,
+	assert_becomes(instance_metric(daemon, "xdpd_queue_receive_packets_total", "queue", "0") ==
+			       (double)sent,
 		       5000);
-	print_message("%d connections, %lu frames beside them, %.0f requests, %.0f of them refused\n",
-		      stepper->arrived, sent, instance_metric(daemon, "xdpd_control_requests_total"),
-		      instance_metric(daemon, "xdpd_control_request_failures_total"));
+	print_message(
+		"%d connections, %lu frames beside them, %.0f requests, %.0f of them refused\n",
+		stepper->arrived, sent, instance_metric(daemon, "xdpd_control_requests_total"),
+		instance_metric(daemon, "xdpd_control_request_failures_total"));
 	assert_ok(protocol_eject(probe.socket, "near", 0, "enough"));
 	probe_ended(consumer, ECANCELED, "enough", 5000);
 	await_rest(daemon, &before, &after);
@@ -393,7 +397,8 @@ static void fds_that_nobody_asked_for_are_closed_with_their_sender(void **state)
 	int fds[253];
 
 	(void)state;
-	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = QUEUES}));
+	assert_ok(
+		veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = QUEUES}));
 	daemon = instance_start(LARGE);
 	before = at_rest(daemon);
 	for (size_t i = 0; i < n_counts; i++) {

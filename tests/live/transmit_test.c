@@ -5,7 +5,9 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
+#include "client/xdpd.h"
 #include "tests/live/consumer.h"
 #include "tests/live/instance.h"
 #include "tests/live/numbers.h"
@@ -21,21 +23,24 @@ static struct instance *start_near(const char *queue)
 	char config[512];
 
 	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far"}));
-	(void)snprintf(config, sizeof(config), FOR_NOBODY "interfaces: [{ name: near, queues: [{ %s }] }]\n",
-		       queue);
+	(void)snprintf(config, sizeof(config),
+		       FOR_NOBODY "interfaces: [{ name: near, queues: [{ %s }] }]\n", queue);
 	return instance_start(config);
 }
 
-static uint64_t figure(const struct instance *daemon, const char *name, const char *label, const char *value)
+static uint64_t figure(const struct instance *daemon, const char *name, const char *label,
+		       const char *value)
 {
-	return (uint64_t)instance_metric(daemon, name, "device", "near", "queue", "0", label, value);
+	return (uint64_t)instance_metric(daemon, name, "device", "near", "queue", "0", label,
+					 value);
 }
 
 static void transmit_metrics_are(const struct instance *daemon, uint64_t packets, uint64_t bytes)
 {
 	assert_int_equal(figure(daemon, "xdpd_queue_transmit_packets_total", NULL, NULL), packets);
 	assert_int_equal(figure(daemon, "xdpd_queue_transmit_bytes_total", NULL, NULL), bytes);
-	assert_int_equal(figure(daemon, "xdpd_queue_transmit_invalid_descriptors_total", NULL, NULL), 0);
+	assert_int_equal(
+		figure(daemon, "xdpd_queue_transmit_invalid_descriptors_total", NULL, NULL), 0);
 }
 
 /* Frames [first, first + count) arrive once, whole and in their order, and no others. */
@@ -49,8 +54,8 @@ static void far_gets_all(int far, size_t length, uint64_t first, uint64_t count)
 		ssize_t got = packet_receive(far, frame, sizeof(frame), PATIENCE);
 
 		if (got < 0)
-			fail_msg("%lu of %lu frames arrived; %u missed by the test", numbers.seen, count,
-				 packet_missed(far));
+			fail_msg("%lu of %lu frames arrived; %u missed by the test", numbers.seen,
+				 count, packet_missed(far));
 		assert_int_equal(got, length);
 		assert_true(consumer_frame_is_whole(frame, length));
 		numbers_see_frame(&numbers, frame, PACKET_UDP_PAYLOAD);
@@ -62,7 +67,8 @@ static void far_gets_all(int far, size_t length, uint64_t first, uint64_t count)
 /* None is missing and none is there twice. */
 static void frames_settle(const struct consumer *consumer)
 {
-	if (!wait_until(consumer_report(consumer).settled == consumer_report(consumer).frames, PATIENCE))
+	if (!wait_until(consumer_report(consumer).settled == consumer_report(consumer).frames,
+			PATIENCE))
 		fail_msg("%u of %u frames came back", consumer_report(consumer).settled,
 			 consumer_report(consumer).frames);
 }
@@ -95,7 +101,8 @@ static void frames_of_all_sizes_arrive_at_the_peer_once_and_whole(void **state)
 		packets += count;
 		bytes += count * lengths[i];
 		transmit_metrics_are(daemon, packets, bytes);
-		assert_int_equal(figure(daemon, "xdpd_consumer_transmit_packets_total", NULL, NULL), count);
+		assert_int_equal(figure(daemon, "xdpd_consumer_transmit_packets_total", NULL, NULL),
+				 count);
 		assert_int_equal(figure(daemon, "xdpd_consumer_transmit_bytes_total", NULL, NULL),
 				 count * lengths[i]);
 		(void)consumer_stop(consumer);
@@ -109,16 +116,28 @@ static void who_may_not_transmit_is_refused_or_gets_no_tx_ring(void **state)
 	struct consumer_report report;
 	struct instance *daemon;
 	struct consumer *consumer;
+	struct xdpd_raw raw;
+	struct xdpd *x;
 
 	(void)state;
 	daemon = start_near("id: 0, attach: { transmit: false }");
-	consumer_is_refused(&(struct consumer_options){.instance = daemon, .device = "near", .transmit = true},
-			    EACCES, "transmit");
+	consumer_is_refused(
+		&(struct consumer_options){.instance = daemon, .device = "near", .transmit = true},
+		EACCES, "transmit");
 	consumer = consumer_start(&(struct consumer_options){.instance = daemon, .device = "near"});
 	assert_int_equal(figure(daemon, "xdpd_queue_ring_capacity_entries", "ring", "tx"), 0);
 	report = consumer_stop(consumer);
 	assert_false(report.may_transmit);
 	transmit_metrics_are(daemon, 0, 0);
+
+	/* Nor has the socket one, whoever asks it. */
+	assert_ok(xdpd_connect(&x, instance_socket(daemon), "root"));
+	assert_ok(xdpd_attach(x, "near", 0, NULL));
+	assert_ok(xdpd_raw(x, &raw));
+	assert_int_equal(raw.tx.size, 0);
+	assert_int_equal(sendto(raw.fd, NULL, 0, MSG_DONTWAIT, NULL, 0), -1);
+	assert_int_equal(errno, ENOBUFS);
+	xdpd_close(x);
 	instance_stop(daemon);
 }
 
@@ -132,8 +151,8 @@ static void who_does_not_ask_to_transmit_can_not(void **state)
 	report = consumer_stop(
 		consumer_start(&(struct consumer_options){.instance = daemon, .device = "near"}));
 	assert_false(report.may_transmit);
-	report = consumer_stop(consumer_start(
-		&(struct consumer_options){.instance = daemon, .device = "near", .transmit = true}));
+	report = consumer_stop(consumer_start(&(struct consumer_options){
+		.instance = daemon, .device = "near", .transmit = true}));
 	assert_true(report.may_transmit);
 	instance_stop(daemon);
 }
@@ -217,7 +236,8 @@ static void what_is_sent_while_the_link_is_down_is_told_and_leaves_when_it_is_up
 	cleanup_fd int far = -1;
 
 	(void)state;
-	daemon = start_near("id: 0, frames: 256, rings: { rx: 64, tx: 64, fill: 64, completion: 64 }");
+	daemon = start_near(
+		"id: 0, frames: 256, rings: { rx: 64, tx: 64, fill: 64, completion: 64 }");
 	consumer = consumer_start(&(struct consumer_options){
 		.instance = daemon,
 		.device = "near",
@@ -251,7 +271,8 @@ int main(void)
 		live_test(who_does_not_ask_to_transmit_can_not),
 		live_test(a_reflector_sends_many_times_more_frames_than_the_umem_has),
 		live_test(bursts_larger_than_the_tx_ring_are_sent_and_every_frame_comes_back),
-		live_test(what_is_sent_while_the_link_is_down_is_told_and_leaves_when_it_is_up_again),
+		live_test(
+			what_is_sent_while_the_link_is_down_is_told_and_leaves_when_it_is_up_again),
 	};
 
 	return live_run("transmit", tests, 120);

@@ -30,7 +30,6 @@
 
 struct fixture {
 	struct xdpd_bpf *bpf;
-	struct bpf_program *program;
 	int ifindex;
 	int socket;
 	void *umem;
@@ -39,6 +38,11 @@ struct fixture {
 static struct bpf_program *program_of(const struct xdpd_bpf *bpf, bool multi_buffer)
 {
 	return multi_buffer ? bpf->progs.xdpd_redirect : bpf->progs.xdpd_redirect_linear;
+}
+
+static int loaded_program(const struct xdpd_bpf *bpf)
+{
+	return bpf_program__fd(program_of(bpf, bpf_program__autoload(bpf->progs.xdpd_redirect)));
 }
 
 /* As the daemon loads it, with maps of `queues` slots. The interface has QUEUES. */
@@ -79,7 +83,6 @@ static int begin(void **state)
 		r = load_program(&fixture->bpf, QUEUES, true);
 	if (r < 0)
 		return r;
-	fixture->program = program_of(fixture->bpf, true);
 	fixture->ifindex = (int)if_nametoindex("near");
 	fixture->socket = -1;
 	return 0;
@@ -149,7 +152,7 @@ static int show(const struct fixture *fixture, uint32_t queue, const void *frame
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = length,
 		    .ctx_in = &where, .ctx_size_in = sizeof(where), .repeat = times);
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(fixture->program), &run) < 0)
+	if (bpf_prog_test_run_opts(loaded_program(fixture->bpf), &run) < 0)
 		return -errno;
 	return (int)run.retval;
 }
@@ -332,7 +335,6 @@ static void without_multi_buffer_it_redirects_and_passes_the_same(void **state)
 	xdpd_bpf__destroy(fixture->bpf);
 	fixture->bpf = NULL;
 	assert_ok(load_program(&fixture->bpf, QUEUES, false));
-	fixture->program = program_of(fixture->bpf, false);
 	fill_slot(fixture, 0);
 	packet_udp(frame, sizeof(frame), NULL);
 	assert_int_equal(show(fixture, 0, frame, sizeof(frame), 1), XDP_REDIRECT);

@@ -47,10 +47,9 @@ int main(int argc, char **argv)
 	if (r < 0)
 		receiver_die("can't make the socket", r);
 	rings.fd = xsk_socket__fd(socket);
-	receiver_ready(&receiver, rings.fd);
+	receiver_ready();
 	while (!receiver_stopped)
-		if (!libxdp_burst(&receiver, &rings) && receiver.busy_poll)
-			libxdp_wake(&rings);
+		(void)libxdp_burst(&receiver, &rings);
 	xsk_socket__delete(socket);
 	(void)xsk_umem__delete(umem);
 	return receiver_end(&receiver);

@@ -3,6 +3,7 @@
 #ifndef TESTS_BENCH_PEERS_LOOP_H
 #define TESTS_BENCH_PEERS_LOOP_H
 
+#include <sys/socket.h>
 #include <xdp/xsk.h>
 
 #include "tests/bench/receiver.h"
@@ -24,8 +25,11 @@ static inline uint32_t libxdp_burst(struct receiver *receiver, struct libxdp_rin
 	uint32_t from = 0, to = 0;
 	uint32_t n = xsk_ring_cons__peek(&rings->rx, BURST, &from);
 
-	if (!n)
+	if (!n) {
+		if (xsk_ring_prod__needs_wakeup(&rings->fill))
+			libxdp_wake(rings);
 		return 0;
+	}
 	while (xsk_ring_prod__reserve(&rings->fill, n, &to) != n)
 		if (xsk_ring_prod__needs_wakeup(&rings->fill))
 			libxdp_wake(rings);
@@ -37,8 +41,6 @@ static inline uint32_t libxdp_burst(struct receiver *receiver, struct libxdp_rin
 	}
 	xsk_ring_prod__submit(&rings->fill, n);
 	xsk_ring_cons__release(&rings->rx, n);
-	if (xsk_ring_prod__needs_wakeup(&rings->fill))
-		libxdp_wake(rings);
 	receiver->frames += n;
 	return n;
 }

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# `make bench`: what it compares with is needed for nothing else, so it is built and installed only here.
+
+BENCH_PACKAGES := iproute2 ethtool util-linux libxdp-dev dpdk-dev valgrind
+BENCH_PEERS    := $(patsubst tests/bench/peers/%.c,$(BUILD)/bench/peers/%,$(wildcard tests/bench/peers/*.c))
+
+$(BUILD)/bench/peers/%: $(BUILD)/obj/tests/bench/peers/%.o $(BUILD)/libxdpd.a | $(BUILD)/bench/peers/
+	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ -lxdp -lbpf
+
+.PHONY: bench deps-bench
+deps-bench: | $(BUILD)/
+	$(call install_missing,$(BUILD_PACKAGES) $(BENCH_PACKAGES))
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCHES) $(BENCH_PEERS)
+	@BUILD=$(BUILD) tests/bench/run
