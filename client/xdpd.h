@@ -230,9 +230,14 @@ static inline void xdpd_copy_addresses(const struct xdpd_ring *ring, const struc
 			*xdpd_ring_address(ring, ring->own + i) = from[i].addr;
 		return;
 	}
-	XDPD_UNROLL
-	for (uint32_t i = 0; i < count; i++)
-		to[i] = from[i].addr;
+	for (; count >= 4; count -= 4, to += 4, from += 4) {
+		to[0] = from[0].addr;
+		to[1] = from[1].addr;
+		to[2] = from[2].addr;
+		to[3] = from[3].addr;
+	}
+	for (; count; count--)
+		*to++ = (from++)->addr;
 }
 
 /*

@@ -18,6 +18,8 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 
+#define STATUS_INTERVAL_USEC 1000000
+
 struct options {
 	const char *config;
 	bool check;
@@ -29,6 +31,7 @@ struct process {
 	struct daemon daemon;
 	struct http *http;
 	char status[128];
+	sd_event_source *telling; /* waits to tell the next */
 };
 
 static void print_help(void)
@@ -179,15 +182,10 @@ static bool on_ready_question(void *context)
 	return ((struct daemon *)context)->ready;
 }
 
-/* One line for `systemctl status`, told again only when it has changed. */
-static int on_idle(sd_event_source *source, void *context)
+static void describe(const struct daemon *daemon, char *ret, size_t size)
 {
-	struct process *process = context;
-	const struct daemon *daemon = &process->daemon;
-	char status[sizeof(process->status)];
 	size_t queues = 0, ready = 0, attached = 0;
 
-	(void)source;
 	for (size_t i = 0; i < daemon->n_interfaces; i++) {
 		const struct interface *interface = daemon->interfaces[i];
 
@@ -197,12 +195,36 @@ static int on_idle(sd_event_source *source, void *context)
 			attached += interface->queues[j]->state == XDPD_QUEUE_ATTACHED;
 		}
 	}
-	(void)snprintf(status, sizeof(status), "STATUS=%zu interfaces, %zu queues: %zu attached, %zu ready, %zu not",
+	(void)snprintf(ret, size, "STATUS=%zu interfaces, %zu queues: %zu attached, %zu ready, %zu not",
 		       daemon->n_interfaces, queues, attached, ready, queues - ready - attached);
-	if (strcmp(status, process->status)) {
-		memcpy(process->status, status, sizeof(status));
-		sd_notify(0, status);
-	}
+}
+
+static int on_time_to_tell(sd_event_source *source, uint64_t now, void *context)
+{
+	struct process *process = context;
+
+	(void)source;
+	(void)now;
+	process->telling = sd_event_source_disable_unref(process->telling);
+	describe(&process->daemon, process->status, sizeof(process->status));
+	sd_notify(0, process->status);
+	return 0;
+}
+
+/*
+ * One line for `systemctl status`, told when it has changed, and at most once a second: sd_notify() waits for a
+ * service manager that does not keep up.
+ */
+static int on_idle(sd_event_source *source, void *context)
+{
+	struct process *process = context;
+	char status[sizeof(process->status)];
+
+	(void)source;
+	describe(&process->daemon, status, sizeof(status));
+	if (!process->telling && strcmp(status, process->status))
+		(void)sd_event_add_time_relative(process->daemon.event, &process->telling, CLOCK_MONOTONIC,
+						 STATUS_INTERVAL_USEC, 0, on_time_to_tell, process);
 	return 0;
 }
 
@@ -256,7 +278,7 @@ static int start(struct process *process, sd_event *event, const char *path, str
 	log_info("xdpd " XDPD_RELEASE " is ready: control socket %s, metrics %s",
 		 listen_fd < 0 ? config->socket_path : "from the service manager",
 		 config->metrics.on ? config->metrics.text : "off");
-	on_idle(NULL, process);
+	on_time_to_tell(NULL, 0, process);
 	sd_notify(0, "READY=1");
 	return 0;
 }
@@ -264,6 +286,7 @@ static int start(struct process *process, sd_event *event, const char *path, str
 static void stop(struct process *process)
 {
 	sd_notify(0, "STOPPING=1");
+	process->telling = sd_event_source_disable_unref(process->telling);
 	process->http = http_stop(process->http);
 	daemon_stop(&process->daemon);
 	process->daemon.server = server_stop(process->daemon.server);

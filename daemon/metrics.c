@@ -307,8 +307,9 @@ static const struct family families[] = {
 	 &queues, &by_state, .compute = queue_is_in_state},
 	{"xdpd_queue_receive_packets", "packets", "Frames received by the queue's consumers.", COUNTER,
 	 &queues, VALUE(xdpd_queue_record, receive_packets)},
-	{"xdpd_queue_receive_bytes", "bytes", "Bytes redirected to the queue's consumers; those of frames that the rings dropped are among them.", COUNTER,
-	 &queues, VALUE(xdpd_queue_record, receive_bytes)},
+	{"xdpd_queue_receive_bytes", "bytes",
+	 "Bytes redirected to the queue's consumers; those of frames that the rings dropped are among them.",
+	 COUNTER, &queues, VALUE(xdpd_queue_record, receive_bytes)},
 	{"xdpd_queue_transmit_packets", "packets", "Frames transmitted by the queue's consumers.", COUNTER,
 	 &queues, VALUE(xdpd_queue_record, transmit_packets)},
 	{"xdpd_queue_transmit_bytes", "bytes",
@@ -352,22 +353,10 @@ static const struct family families[] = {
 	 COUNTER, &verdicts, &by_action, VERDICT_VALUE(bytes)},
 
 	/* consumers */
+	/* What it receives and transmits is the queue's: counters of its own would go back when it attaches anew. */
 	{"xdpd_consumer_attached_timestamp_seconds", "seconds",
 	 "When the consumer attached, since the epoch.", GAUGE, &consumers,
 	 VALUE(xdpd_consumer_record, attached)},
-	{"xdpd_consumer_receive_packets", "packets", "Frames received by the consumer since it attached.",
-	 COUNTER, &consumers, VALUE(xdpd_consumer_record, receive_packets)},
-	{"xdpd_consumer_receive_bytes", "bytes", "Bytes redirected to the consumer since it attached; those of dropped frames are among them.",
-	 COUNTER, &consumers, VALUE(xdpd_consumer_record, receive_bytes)},
-	{"xdpd_consumer_transmit_packets", "packets",
-	 "Frames transmitted by the consumer since it attached.", COUNTER, &consumers,
-	 VALUE(xdpd_consumer_record, transmit_packets)},
-	{"xdpd_consumer_transmit_bytes", "bytes",
-	 "Bytes transmitted by the consumer since it attached, as it tells.", COUNTER, &consumers,
-	 VALUE(xdpd_consumer_record, transmit_bytes)},
-	{"xdpd_consumer_dropped_packets", "packets",
-	 "Frames meant for the consumer and lost since it attached: the RX ring was full or the fill ring empty.",
-	 COUNTER, &consumers, VALUE(xdpd_consumer_record, dropped)},
 
 	/* the process, under the names that all exporters have */
 	{"process_cpu_seconds", "seconds", "User and system CPU time spent.", COUNTER, &the_process,

@@ -10,11 +10,13 @@
 static inline uint32_t xdpd_peek_burst(struct receiver *receiver, struct xdpd *x)
 {
 	const struct xdp_desc *frames;
+	uint64_t seen = 0;
 	uint32_t n = xdpd_rx_peek(x, &frames, BURST);
 
 	for (uint32_t i = 0; i < n; i++)
-		receiver->seen += *(const uint8_t *)xdpd_frame(x, frames[i].addr);
+		seen += *(const uint8_t *)xdpd_frame(x, frames[i].addr);
 	xdpd_rx_done(x, n);
+	receiver->seen += seen;
 	receiver->frames += n;
 	return n;
 }
@@ -23,11 +25,13 @@ static inline uint32_t xdpd_peek_burst(struct receiver *receiver, struct xdpd *x
 static inline uint32_t xdpd_burst(struct receiver *receiver, struct xdpd *x)
 {
 	struct xdp_desc frames[BURST];
+	uint64_t seen = 0;
 	uint32_t n = xdpd_rx(x, frames, BURST);
 
 	for (uint32_t i = 0; i < n; i++)
-		receiver->seen += *(const uint8_t *)xdpd_frame(x, frames[i].addr);
+		seen += *(const uint8_t *)xdpd_frame(x, frames[i].addr);
 	xdpd_release(x, frames, n);
+	receiver->seen += seen;
 	receiver->frames += n;
 	return n;
 }

@@ -23,6 +23,7 @@ static inline void libxdp_wake(const struct libxdp_rings *rings)
 static inline uint32_t libxdp_burst(struct receiver *receiver, struct libxdp_rings *rings)
 {
 	uint32_t from = 0, to = 0;
+	uint64_t seen = 0;
 	uint32_t n = xsk_ring_cons__peek(&rings->rx, BURST, &from);
 
 	if (!n) {
@@ -36,11 +37,12 @@ static inline uint32_t libxdp_burst(struct receiver *receiver, struct libxdp_rin
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t address = xsk_ring_cons__rx_desc(&rings->rx, from + i)->addr;
 
-		receiver->seen += *(const uint8_t *)xsk_umem__get_data(rings->umem, address);
+		seen += *(const uint8_t *)xsk_umem__get_data(rings->umem, address);
 		*xsk_ring_prod__fill_addr(&rings->fill, to + i) = address;
 	}
 	xsk_ring_prod__submit(&rings->fill, n);
 	xsk_ring_cons__release(&rings->rx, n);
+	receiver->seen += seen;
 	receiver->frames += n;
 	return n;
 }
