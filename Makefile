@@ -58,6 +58,7 @@ EXAMPLES   := $(patsubst client/examples/%.c,$(BUILD)/examples/%,$(wildcard clie
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 LIVE_TESTS := $(patsubst tests/live/%.c,$(BUILD)/tests/live/%,$(wildcard tests/live/*_test.c))
 LIVE_OBJ   := $(call objects,$(filter-out $(wildcard tests/live/*_test.c),$(wildcard tests/live/*.c)))
+KERNEL_TESTS := $(patsubst tests/kernels/%.c,$(BUILD)/tests/kernels/%,$(wildcard tests/kernels/*_test.c))
 BENCHES    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
@@ -128,6 +129,10 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/liblive.a $(BUILD)/libda
 		$(BUILD)/libxdpd.a | $(BUILD)/bench/
 	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(call libs,cmocka $(DAEMON_LIBS) $(CONFIG_LIBS)) -lpthread
 
+$(BUILD)/tests/kernels/%: $(BUILD)/obj/tests/kernels/%.o $(BUILD)/liblive.a $(BUILD)/libdaemon.a \
+		$(BUILD)/libconfig.a $(BUILD)/libxdpd.a | $(BUILD)/tests/kernels/
+	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(call libs,cmocka $(DAEMON_LIBS) $(CONFIG_LIBS) $(CTL_LIBS)) -lpthread
+
 # Fuzzers bring coverage instrumentation into all that they call, so they are built from the sources at once.
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard config/*.c config/*.h) | $(BUILD)/fuzz/
 	$(CLANG) -std=gnu17 -D_GNU_SOURCE -g -O1 -I. -fsanitize=fuzzer,address,undefined $(filter %.c,$^) -o $@ \
@@ -175,6 +180,8 @@ BUILD_PACKAGES := gcc make clang pkg-config bpftool libbpf-dev libyaml-dev libsy
 DEMO_PACKAGES  := iproute2 curl util-linux procps
 CHECK_PACKAGES := $(DEMO_PACKAGES) valgrind mmdebstrap systemd-container
 
+KERNEL_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils zstd
+
 # Only what is missing is installed, so that a machine that has all of it needs neither network nor root.
 define install_missing
 @missing=$$(for package in $(1); do dpkg-query -W -f '$${db:Status-Status}\n' $$package 2>/dev/null \
@@ -186,12 +193,15 @@ define install_missing
  fi
 endef
 
-.PHONY: deps deps-demo deps-check demo check check-asan check-tsan clean help
+.PHONY: deps deps-demo deps-check deps-kernels demo check check-asan check-tsan check-kernels clean help
 deps: | $(BUILD)/
 	$(call install_missing,$(BUILD_PACKAGES))
 
 deps-demo: | $(BUILD)/
 	$(call install_missing,$(BUILD_PACKAGES) $(DEMO_PACKAGES))
+
+deps-kernels: | $(BUILD)/
+	$(call install_missing,$(BUILD_PACKAGES) $(KERNEL_PACKAGES))
 
 deps-check: | $(BUILD)/
 	$(call install_missing,$(BUILD_PACKAGES) $(CHECK_PACKAGES))
@@ -214,6 +224,11 @@ check-tsan: deps-check
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/tsan SANITIZE=thread tests
 	@BUILD=$(BUILD)/tsan SANITIZE=thread tests/run
 
+# On other kernels, emulated: the hand-over before the bind (6.1), and zero-copy (7.2).
+check-kernels: deps-kernels
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(LIVE_TESTS) $(KERNEL_TESTS)
+	@BUILD=$(BUILD) tests/kernels/run
+
 clean:
 	rm -rf $(BUILD)
 
@@ -225,6 +240,7 @@ help:
 	@echo 'make deps          only install the packages that a build needs'
 	@echo 'make check-asan    all tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make check-tsan    all tests with ThreadSanitizer'
+	@echo 'make check-kernels the live tests on Linux 6.1, 6.12 and 7.2 under qemu (fetches the kernels)'
 	@echo 'make fuzzers       libFuzzer programs under $(BUILD)/fuzz/'
 	@echo 'make bench         compare with libxdp and DPDK (installs them)'
 	@echo 'make clean         remove $(BUILD)/'

@@ -46,8 +46,18 @@ static __always_inline enum xdpd_verdict judge(__u32 index, __u64 bytes)
 	return XDPD_VERDICT_REDIRECT;
 }
 
-static __always_inline int redirect(__u32 queue, __u64 bytes)
+/*
+ * Loadable with CAP_BPF and CAP_NET_ADMIN alone: without CAP_PERFMON the verifier takes neither the difference
+ * of two packet pointers, nor a variable offset from one, nor an offset that differs between paths; Linux 6.1
+ * looks for them also in a branch that a constant rules out.
+ *
+ * The section's flag makes it fit for frames of several buffers; the daemon clears it where AF_XDP sockets are not.
+ */
+SEC("xdp.frags")
+int xdpd_redirect(struct xdp_md *ctx)
 {
+	__u32 queue = ctx->rx_queue_index;
+	__u64 bytes = bpf_xdp_get_buff_len(ctx);
 	enum xdpd_verdict verdict = judge(queue, bytes);
 	__u32 index = xdpd_bpf_counter_index(queue, verdict);
 	struct xdpd_bpf_counter *counter = bpf_map_lookup_elem(&counters, &index);
@@ -57,24 +67,6 @@ static __always_inline int redirect(__u32 queue, __u64 bytes)
 		counter->bytes += bytes;
 	}
 	return verdict == XDPD_VERDICT_REDIRECT ? XDP_REDIRECT : XDP_PASS;
-}
-
-/*
- * Loadable with CAP_BPF and CAP_NET_ADMIN alone: without CAP_PERFMON the verifier takes neither the difference
- * of two packet pointers, nor a variable offset from one, nor an offset that differs between paths. Linux 6.1
- * looks for them also in a branch that a constant rules out, so what needs them is a program of its own.
- */
-SEC("xdp.frags")
-int xdpd_redirect(struct xdp_md *ctx)
-{
-	return redirect(ctx->rx_queue_index, bpf_xdp_get_buff_len(ctx));
-}
-
-/* Where the kernel can't take a program for multi-buffer frames (before 5.18); needs CAP_PERFMON. */
-SEC("xdp")
-int xdpd_redirect_linear(struct xdp_md *ctx)
-{
-	return redirect(ctx->rx_queue_index, ctx->data_end - ctx->data);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

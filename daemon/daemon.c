@@ -10,6 +10,7 @@
 #include "daemon/plan.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
+#include "daemon/xsk.h"
 
 struct interface *daemon_find_interface(const struct daemon *daemon, const char *name)
 {
@@ -398,6 +399,7 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 		.started = (uint64_t)time(NULL),
 		.last_reload = (uint64_t)time(NULL),
 		.last_reload_ok = true,
+		.multi_buffer = xsk_takes_fragments(),
 	};
 	r = nic_open(&daemon->nic);
 	if (r < 0)

@@ -35,6 +35,7 @@ struct daemon {
 	size_t n_interfaces;
 	struct totals_table totals;
 	enum handover handover;
+	bool multi_buffer; /* sockets take frames of several buffers */
 	struct server *server; /* NULL until it listens */
 	struct status status;  /* the last snapshot */
 	uint64_t started;      /* seconds since the epoch */

@@ -141,7 +141,7 @@ int interface_attach_program(struct interface *interface)
 	if (interface->link.rx_queues_max > slots)
 		slots = interface->link.rx_queues_max;
 	r = redirect_attach(&interface->redirect, interface->name, interface->link.ifindex, slots,
-			    interface->config->mode, &why, &verifier_log);
+			    interface->config->mode, interface->daemon->multi_buffer, &why, &verifier_log);
 	news = strcmp(interface->why.text, why.text) != 0;
 	interface->why = why;
 	interface->failed_generation = r < 0 ? interface->generation : 0;

@@ -21,20 +21,18 @@ static int discard_message(enum libbpf_print_level level, const char *format, va
 	return 0;
 }
 
-static struct bpf_program *program_of(const struct xdpd_bpf *bpf, bool multi_buffer)
-{
-	return multi_buffer ? bpf->progs.xdpd_redirect : bpf->progs.xdpd_redirect_linear;
-}
-
 static int load(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer, char *log, size_t log_size)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log, .kernel_log_size = log_size);
 	struct xdpd_bpf *bpf = xdpd_bpf__open_opts(&options);
+	struct bpf_program *program;
 	int r;
 
 	if (!bpf)
 		return -errno;
-	bpf_program__set_autoload(program_of(bpf, !multi_buffer), false);
+	program = bpf->progs.xdpd_redirect;
+	if (!multi_buffer)
+		bpf_program__set_flags(program, bpf_program__flags(program) & ~BPF_F_XDP_HAS_FRAGS);
 	bpf_map__set_max_entries(bpf->maps.sockets, queues);
 	bpf_map__set_max_entries(bpf->maps.queues, queues);
 	bpf_map__set_max_entries(bpf->maps.counters, queues * XDPD_VERDICT_COUNT);
@@ -96,7 +94,7 @@ static int fail_attach(struct failure *why, const char *device, int ifindex, enu
 
 static int program_fd(const struct redirect *redirect)
 {
-	return bpf_program__fd(program_of(redirect->bpf, redirect->multi_buffer));
+	return bpf_program__fd(redirect->bpf->progs.xdpd_redirect);
 }
 
 static int attach_link(struct redirect *redirect, int ifindex, enum xdpd_xdp_mode mode)
@@ -145,7 +143,7 @@ static uint32_t program_id(const struct redirect *redirect)
 }
 
 int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint32_t queues,
-		    enum xdpd_xdp_mode mode, struct failure *why, char **verifier_log)
+		    enum xdpd_xdp_mode mode, bool multi_buffer, struct failure *why, char **verifier_log)
 {
 	cleanup_free char *log = calloc(1, VERIFIER_LOG_SIZE);
 	struct redirect *redirect = calloc(1, sizeof(*redirect));
@@ -159,19 +157,14 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 	redirect->link_fd = -1;
 	redirect->queues = queues ? queues : 1;
 	redirect->cpus = libbpf_num_possible_cpus();
-	redirect->multi_buffer = true;
-	r = load(&redirect->bpf, redirect->queues, true, log, VERIFIER_LOG_SIZE);
-	if (r == -EINVAL) {
-		/* A kernel before 5.18 knows neither the flag nor the helper. */
-		redirect->multi_buffer = false;
-		r = load(&redirect->bpf, redirect->queues, false, log, VERIFIER_LOG_SIZE);
-	}
+	redirect->multi_buffer = multi_buffer;
+	r = load(&redirect->bpf, redirect->queues, multi_buffer, log, VERIFIER_LOG_SIZE);
 	if (r < 0) {
 		if (log[0])
 			*verifier_log = TAKE_PTR(log);
 		failure(why, -r, r == -EPERM ? "%s: may not load the XDP program (%s); xdpd needs CAP_BPF and CAP_NET_ADMIN"
-					  : "%s: the kernel refuses the XDP program (%s); the verifier's log is in "
-					    "xdpd's log", device, strerrorname_np(-r));
+					  : "%s: the kernel refuses the XDP program (%s); it needs Linux 5.18, and "
+					    "the verifier's log is in xdpd's log", device, strerrorname_np(-r));
 		redirect_detach(redirect);
 		return r;
 	}

@@ -30,13 +30,14 @@ struct redirect {
 
 /*
  * Loads the program and attaches it to the interface. AUTO is native, or generic where the driver has no
- * native mode. On success `*ret` is owned by the caller, who ends it with redirect_detach().
+ * native mode. With `multi_buffer` it takes frames of several buffers; without, a driver whose MTU could make such
+ * frames refuses it in native mode, and generic mode makes each one buffer. On success `*ret` is owned by the caller, who ends it with redirect_detach().
  * Returns 0 or -errno with a sentence in `why`: -EBUSY (another program is there: its id and name are told),
  * -EOPNOTSUPP (no native mode), -EPERM. When the verifier refuses the program, its log is in `*verifier_log`,
  * to be freed; else that is not touched.
  */
 int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint32_t queues,
-		    enum xdpd_xdp_mode mode, struct failure *why, char **verifier_log);
+		    enum xdpd_xdp_mode mode, bool multi_buffer, struct failure *why, char **verifier_log);
 
 /*
  * Puts a bound socket into a queue's slot: from here on its frames go there, but for those of more than

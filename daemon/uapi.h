@@ -24,6 +24,7 @@
 #define BPF_F_XDP_HAS_FRAGS (1U << 5) /* 5.18 */
 #endif
 
+#define UAPI_XDP_USE_SG		 (1 << 4) /* 6.6 [linux/if_xdp.h] */
 #define UAPI_XDP_PACKET_HEADROOM 256 /* [include/uapi/linux/bpf.h: XDP_PACKET_HEADROOM] */
 
 /* The generic netlink family "netdev" [Documentation/netlink/specs/netdev.yaml], 6.3. */

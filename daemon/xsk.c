@@ -21,6 +21,15 @@ static const struct {
 	[XSK_COMPLETION] = {XDP_UMEM_COMPLETION_RING, XDP_UMEM_PGOFF_COMPLETION_RING, sizeof(uint64_t)},
 };
 
+bool xsk_takes_fragments(void)
+{
+	/* XDP_USE_SG came with it. A flag that the kernel knows gets as far as the interface, which is none. */
+	const struct sockaddr_xdp nowhere = {.sxdp_family = AF_XDP, .sxdp_flags = UAPI_XDP_USE_SG};
+	cleanup_fd int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && bind(fd, (const struct sockaddr *)&nowhere, sizeof(nowhere)) < 0 && errno == ENODEV;
+}
+
 static int set_sizes(struct xsk *xsk, const struct ring_sizes *sizes, bool transmit)
 {
 	const uint32_t wanted[XSK_RING_COUNT] = {

@@ -40,6 +40,12 @@ struct xsk {
 #define XSK_NONE ((struct xsk){.fd = -1})
 
 /*
+ * Whether this kernel redirects frames of several buffers to AF_XDP sockets (Linux 6.6); an older one loses them.
+ * Needs CAP_NET_RAW, and says no without.
+ */
+bool xsk_takes_fragments(void);
+
+/*
  * Opens a socket on the UMEM with rings of these sizes, mapped; without a TX ring unless `transmit`, which
  * nobody can add after the bind. Owned by the caller. Returns 0 or -errno, then nothing is left: -EPERM
  * (CAP_NET_RAW), -EAFNOSUPPORT (no AF_XDP in this kernel), -ENOBUFS (locked memory), -ENOMEM,

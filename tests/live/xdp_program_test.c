@@ -35,16 +35,6 @@ struct fixture {
 	void *umem;
 };
 
-static struct bpf_program *program_of(const struct xdpd_bpf *bpf, bool multi_buffer)
-{
-	return multi_buffer ? bpf->progs.xdpd_redirect : bpf->progs.xdpd_redirect_linear;
-}
-
-static int loaded_program(const struct xdpd_bpf *bpf)
-{
-	return bpf_program__fd(program_of(bpf, bpf_program__autoload(bpf->progs.xdpd_redirect)));
-}
-
 /* As the daemon loads it, with maps of `queues` slots. The interface has QUEUES. */
 static int load_program(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer)
 {
@@ -53,7 +43,10 @@ static int load_program(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffe
 
 	if (!bpf)
 		return -errno;
-	r = bpf_program__set_autoload(program_of(bpf, !multi_buffer), false);
+	r = multi_buffer ? 0
+			 : bpf_program__set_flags(bpf->progs.xdpd_redirect,
+						  bpf_program__flags(bpf->progs.xdpd_redirect) &
+							  ~(uint32_t)BPF_F_XDP_HAS_FRAGS);
 	if (r == 0)
 		r = bpf_map__set_max_entries(bpf->maps.sockets, queues);
 	if (r == 0)
@@ -152,7 +145,7 @@ static int show(const struct fixture *fixture, uint32_t queue, const void *frame
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = length,
 		    .ctx_in = &where, .ctx_size_in = sizeof(where), .repeat = times);
 
-	if (bpf_prog_test_run_opts(loaded_program(fixture->bpf), &run) < 0)
+	if (bpf_prog_test_run_opts(bpf_program__fd(fixture->bpf->progs.xdpd_redirect), &run) < 0)
 		return -errno;
 	return (int)run.retval;
 }
