@@ -205,6 +205,13 @@ deps-kernels: | $(BUILD)/
 
 deps-check: | $(BUILD)/
 	$(call install_missing,$(BUILD_PACKAGES) $(CHECK_PACKAGES))
+	@PATH=build/tools:$$PATH command -v promtool >/dev/null || $(MAKE) --no-print-directory build/tools/promtool \
+		|| echo 'promtool can not be had: its tests are skipped'
+
+# Out of its package, as installing that would start a Prometheus.
+build/tools/promtool: | build/tools/
+	@cd build/tools && apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb --fsys-tarfile prometheus_*.deb \
+		| tar -xf - --strip-components=3 ./usr/bin/promtool && rm -f prometheus_*.deb
 
 # The prerequisites are made by a second make, whose variables see what has just been installed.
 demo: deps-demo

@@ -20,7 +20,8 @@ struct xdpd_client {
 	struct xdpd_connection connection;
 	struct sockaddr_un address;
 	char name[XDPD_NAME_MAX];
-	int epoll_fd; /* of what xdpd_wait() looks at */
+	int epoll_fd; /* of what xdpd_wait() looks at; `wait_fd` from the first xdpd_fd() on */
+	bool fd_wanted;
 
 	int wait_fd; /* -1: not attached */
 	bool exclusive;

@@ -119,11 +119,6 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 	}
 }
 
-int xdpd_fd(const struct xdpd *x)
-{
-	return xdpd_client_of(x)->epoll_fd;
-}
-
 int xdpd_next_event(struct xdpd *x, struct xdpd_event *ret)
 {
 	return xdpd_connection_next_event(&xdpd_client_of(x)->connection, ret);

@@ -75,6 +75,21 @@ static void unmap(struct xdpd_client *client)
 	xdpd_grant_unmap(client);
 }
 
+/* Not watched before somebody asks: the kernel would tell the epoll set of each burst that arrives. */
+int xdpd_fd(const struct xdpd *x)
+{
+	struct xdpd_client *client = xdpd_client_of(x);
+	int r;
+
+	if (!client->fd_wanted && client->wait_fd >= 0) {
+		r = watch(client, client->wait_fd);
+		if (r < 0)
+			return r;
+	}
+	client->fd_wanted = true;
+	return client->epoll_fd;
+}
+
 static int open_connection(struct xdpd_client *client, uint64_t deadline)
 {
 	int r = xdpd_connection_open(&client->connection, &client->address, client->name, deadline);
@@ -159,7 +174,7 @@ static int attach(struct xdpd_client *client, struct xdpd_attach_request *reques
 	if (r < 0)
 		return r;
 	r = xdpd_grant_map(client, &received);
-	if (r == 0)
+	if (r == 0 && client->fd_wanted)
 		r = watch(client, client->wait_fd);
 	if (r < 0) {
 		/* The daemon believes us attached: only the end of the connection ends that. */

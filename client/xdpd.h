@@ -114,7 +114,9 @@ XDPD_API int xdpd_wait(struct xdpd *x, int timeout_ms);
 
 /*
  * An fd for one's own poll or epoll loop: readable when xdpd_wait(x, 0) would not return 0. It belongs to
- * `x`. After it was readable, call xdpd_wait(x, 0), which also takes in what the daemon said.
+ * `x`. After it was readable, call xdpd_wait(x, 0), which also takes in what the daemon said. Receiving is a
+ * little slower from the first call on, so a loop that never sleeps, or only by xdpd_wait(), leaves it.
+ * Errors: -ENOMEM, -ENOSPC (the user's limit of epoll watches).
  */
 XDPD_API int xdpd_fd(const struct xdpd *x);
 

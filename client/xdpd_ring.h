@@ -76,10 +76,8 @@ static inline uint32_t xdpd_ring_available(struct xdpd_ring *ring, uint32_t want
 	if (available < want) {
 		xdpd_ring_refresh(ring);
 		available = ring->peer - ring->own;
-		if (available < want)
-			return available;
 	}
-	return want;
+	return available < want ? available : want;
 }
 
 /* Producer: how many entries, at most `want`, can be put. */
@@ -90,10 +88,8 @@ static inline uint32_t xdpd_ring_room(struct xdpd_ring *ring, uint32_t want)
 	if (room < want) {
 		xdpd_ring_refresh(ring);
 		room = ring->size - (ring->own - ring->peer);
-		if (room < want)
-			return room;
 	}
-	return want;
+	return room < want ? room : want;
 }
 
 /*

@@ -85,7 +85,7 @@ static void need_network(const char *test)
 {
 	if (have_network)
 		return;
-	print_message("%s: no network namespace can be made (needs root or user namespaces)\n",
+	print_message("skipped: %s: no network namespace can be made (needs root or user namespaces)\n",
 		      test);
 	skip();
 }

@@ -322,7 +322,7 @@ static void need_network(const char *test)
 {
 	if (have_network)
 		return;
-	print_message("%s: no network namespace can be made (needs root or user namespaces)\n",
+	print_message("skipped: %s: no network namespace can be made (needs root or user namespaces)\n",
 		      test);
 	skip();
 }
@@ -468,7 +468,7 @@ static void curl_gets_the_metrics(void **state)
 
 	(void)state;
 	if (system("command -v curl >/dev/null 2>&1") != 0) {
-		print_message("curl_gets_the_metrics: curl is not installed\n");
+		print_message("skipped: curl_gets_the_metrics: curl is not installed\n");
 		skip();
 	}
 	start_well(local());

@@ -423,7 +423,7 @@ static void promtool_finds_nothing(void **state)
 
 	(void)state;
 	if (system("command -v promtool >/dev/null 2>&1") != 0) {
-		print_message("promtool_finds_nothing: promtool is not installed\n");
+		print_message("skipped: promtool_finds_nothing: promtool is not installed\n");
 		skip();
 	}
 	text = render(&example, METRICS_TEXT);
@@ -443,7 +443,7 @@ static void assert_names_only_metrics_that_exist(const char *path)
 	size_t n = 0;
 
 	if (!file) {
-		print_message("%s is not there: the tests do not run in the source tree's root\n",
+		print_message("skipped: %s is not there: the tests do not run in the source tree's root\n",
 			      path);
 		free(metrics);
 		skip();
@@ -483,7 +483,7 @@ static void promtool_accepts_the_alerts(void **state)
 	if (system("command -v promtool >/dev/null 2>&1") != 0 ||
 	    access("config/alerts/xdpd.rules.yaml", R_OK) < 0) {
 		print_message(
-			"promtool_accepts_the_alerts: promtool is not installed, or this is not "
+			"skipped: promtool_accepts_the_alerts: promtool is not installed, or this is not "
 			"the source tree's root\n");
 		skip();
 	}
@@ -566,7 +566,7 @@ static void a_thousand_queues_render_in_under_20_ms(void **state)
 
 	(void)state;
 	if (slowed_down()) {
-		print_message("a_thousand_queues_render_in_under_20_ms: not under a sanitizer or "
+		print_message("skipped: a_thousand_queues_render_in_under_20_ms: not under a sanitizer or "
 			      "valgrind\n");
 		skip();
 	}
