@@ -251,3 +251,5 @@ help:
 	@echo 'make fuzzers       libFuzzer programs under $(BUILD)/fuzz/'
 	@echo 'make bench         compare with libxdp and DPDK (installs them)'
 	@echo 'make clean         remove $(BUILD)/'
+
+include tests/bench/bench.mk

@@ -46,18 +46,8 @@ static __always_inline enum xdpd_verdict judge(__u32 index, __u64 bytes)
 	return XDPD_VERDICT_REDIRECT;
 }
 
-/*
- * Loadable with CAP_BPF and CAP_NET_ADMIN alone: without CAP_PERFMON the verifier takes neither the difference
- * of two packet pointers, nor a variable offset from one, nor an offset that differs between paths; Linux 6.1
- * looks for them also in a branch that a constant rules out.
- *
- * The section's flag makes it fit for frames of several buffers; the daemon clears it where AF_XDP sockets are not.
- */
-SEC("xdp.frags")
-int xdpd_redirect(struct xdp_md *ctx)
+static __always_inline int redirect(__u32 queue, __u64 bytes)
 {
-	__u32 queue = ctx->rx_queue_index;
-	__u64 bytes = bpf_xdp_get_buff_len(ctx);
 	enum xdpd_verdict verdict = judge(queue, bytes);
 	__u32 index = xdpd_bpf_counter_index(queue, verdict);
 	struct xdpd_bpf_counter *counter = bpf_map_lookup_elem(&counters, &index);
@@ -67,6 +57,49 @@ int xdpd_redirect(struct xdp_md *ctx)
 		counter->bytes += bytes;
 	}
 	return verdict == XDPD_VERDICT_REDIRECT ? XDP_REDIRECT : XDP_PASS;
+}
+
+/*
+ * One of these is loaded; they differ in how they learn a frame's length and in whether it may have several buffers.
+ *
+ * The first two load with CAP_BPF and CAP_NET_ADMIN alone: without CAP_PERFMON the verifier takes neither the
+ * difference of two packet pointers, nor a variable offset from one, nor an offset that differs between paths; Linux
+ * 6.1 looks for them also in a branch that a constant rules out. So they call a helper [Linux 5.18].
+ */
+SEC("xdp.frags")
+int xdpd_redirect(struct xdp_md *ctx)
+{
+	return redirect(ctx->rx_queue_index, bpf_xdp_get_buff_len(ctx));
+}
+
+/* Where AF_XDP sockets do not take frames of several buffers (before 6.6). */
+SEC("xdp")
+int xdpd_redirect_linear(struct xdp_md *ctx)
+{
+	return redirect(ctx->rx_queue_index, bpf_xdp_get_buff_len(ctx));
+}
+
+/* What is read of the kernel's own struct; the offsets are found by its BTF. */
+struct xdp_buff {
+	void *data;
+	void *data_end;
+	__u32 flags;
+} __attribute__((preserve_access_index));
+
+#define XDP_FLAGS_HAS_FRAGS (1 << 0) /* [include/net/xdp.h] */
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* Without the helper's call, a fifth of the program's time; needs CAP_PERFMON and Linux 6.2. */
+SEC("xdp.frags")
+int xdpd_redirect_direct(struct xdp_md *ctx)
+{
+	struct xdp_buff *buffer = bpf_cast_to_kern_ctx(ctx);
+	__u64 bytes = (__u64)buffer->data_end - (__u64)buffer->data;
+
+	if (buffer->flags & XDP_FLAGS_HAS_FRAGS)
+		bytes = bpf_xdp_get_buff_len(ctx);
+	return redirect(ctx->rx_queue_index, bytes);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -21,28 +21,52 @@ static int discard_message(enum libbpf_print_level level, const char *format, va
 	return 0;
 }
 
-static int load(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer, char *log, size_t log_size)
+enum variant { DIRECT, FRAGS, LINEAR };
+
+static struct bpf_program *program_of(const struct xdpd_bpf *bpf, enum variant variant)
+{
+	switch (variant) {
+	case DIRECT:
+		return bpf->progs.xdpd_redirect_direct;
+	case FRAGS:
+		return bpf->progs.xdpd_redirect;
+	default:
+		return bpf->progs.xdpd_redirect_linear;
+	}
+}
+
+static int load_variant(struct redirect *redirect, enum variant variant, char *log, size_t log_size)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log, .kernel_log_size = log_size);
 	struct xdpd_bpf *bpf = xdpd_bpf__open_opts(&options);
-	struct bpf_program *program;
 	int r;
 
 	if (!bpf)
 		return -errno;
-	program = bpf->progs.xdpd_redirect;
-	if (!multi_buffer)
-		bpf_program__set_flags(program, bpf_program__flags(program) & ~BPF_F_XDP_HAS_FRAGS);
-	bpf_map__set_max_entries(bpf->maps.sockets, queues);
-	bpf_map__set_max_entries(bpf->maps.queues, queues);
-	bpf_map__set_max_entries(bpf->maps.counters, queues * XDPD_VERDICT_COUNT);
+	for (enum variant other = DIRECT; other <= LINEAR; other++)
+		bpf_program__set_autoload(program_of(bpf, other), other == variant);
+	bpf_map__set_max_entries(bpf->maps.sockets, redirect->queues);
+	bpf_map__set_max_entries(bpf->maps.queues, redirect->queues);
+	bpf_map__set_max_entries(bpf->maps.counters, redirect->queues * XDPD_VERDICT_COUNT);
 	r = xdpd_bpf__load(bpf);
 	if (r < 0) {
 		xdpd_bpf__destroy(bpf);
 		return r;
 	}
-	*ret = bpf;
+	redirect->bpf = bpf;
+	redirect->program_fd = bpf_program__fd(program_of(bpf, variant));
 	return 0;
+}
+
+/* The fastest that kernel and capabilities allow; of a refusal, the log is about the one that has to load. */
+static int load(struct redirect *redirect, char *log, size_t log_size)
+{
+	if (!redirect->multi_buffer)
+		return load_variant(redirect, LINEAR, log, log_size);
+	if (load_variant(redirect, DIRECT, log, log_size) == 0)
+		return 0;
+	memset(log, 0, log_size);
+	return load_variant(redirect, FRAGS, log, log_size);
 }
 
 /* The id is readable by all, the name only with CAP_SYS_ADMIN. */
@@ -92,16 +116,11 @@ static int fail_attach(struct failure *why, const char *device, int ifindex, enu
 	}
 }
 
-static int program_fd(const struct redirect *redirect)
-{
-	return bpf_program__fd(redirect->bpf->progs.xdpd_redirect);
-}
-
 static int attach_link(struct redirect *redirect, int ifindex, enum xdpd_xdp_mode mode)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options,
 		    .flags = mode == XDPD_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
-	int fd = bpf_link_create(program_fd(redirect), ifindex, BPF_XDP, &options);
+	int fd = bpf_link_create(redirect->program_fd, ifindex, BPF_XDP, &options);
 
 	if (fd < 0)
 		return fd;
@@ -137,7 +156,7 @@ static uint32_t program_id(const struct redirect *redirect)
 	struct bpf_prog_info info = {};
 	uint32_t length = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(program_fd(redirect), &info, &length) < 0)
+	if (bpf_obj_get_info_by_fd(redirect->program_fd, &info, &length) < 0)
 		return 0;
 	return info.id;
 }
@@ -158,7 +177,7 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 	redirect->queues = queues ? queues : 1;
 	redirect->cpus = libbpf_num_possible_cpus();
 	redirect->multi_buffer = multi_buffer;
-	r = load(&redirect->bpf, redirect->queues, multi_buffer, log, VERIFIER_LOG_SIZE);
+	r = load(redirect, log, VERIFIER_LOG_SIZE);
 	if (r < 0) {
 		if (log[0])
 			*verifier_log = TAKE_PTR(log);

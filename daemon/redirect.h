@@ -18,6 +18,7 @@
 
 struct redirect {
 	struct xdpd_bpf *bpf;
+	int program_fd; /* in `bpf` */
 	int link_fd;
 	int ifindex;
 	uint32_t program_id;

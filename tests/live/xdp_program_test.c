@@ -28,27 +28,40 @@
 
 /* ---- the program ---- */
 
+/* The same program three times: see bpf/xdpd.bpf.c. */
+enum variant { DIRECT, FRAGS, LINEAR };
+
+static struct bpf_program *program_of(const struct xdpd_bpf *bpf, enum variant variant)
+{
+	switch (variant) {
+	case DIRECT:
+		return bpf->progs.xdpd_redirect_direct;
+	case FRAGS:
+		return bpf->progs.xdpd_redirect;
+	default:
+		return bpf->progs.xdpd_redirect_linear;
+	}
+}
+
 struct fixture {
 	struct xdpd_bpf *bpf;
 	int ifindex;
 	int socket;
 	void *umem;
+	enum variant variant;
 };
 
 /* As the daemon loads it, with maps of `queues` slots. The interface has QUEUES. */
-static int load_program(struct xdpd_bpf **ret, uint32_t queues, bool multi_buffer)
+static int load_program(struct xdpd_bpf **ret, uint32_t queues, enum variant variant)
 {
 	struct xdpd_bpf *bpf = xdpd_bpf__open();
 	int r;
 
 	if (!bpf)
 		return -errno;
-	r = multi_buffer ? 0
-			 : bpf_program__set_flags(bpf->progs.xdpd_redirect,
-						  bpf_program__flags(bpf->progs.xdpd_redirect) &
-							  ~(uint32_t)BPF_F_XDP_HAS_FRAGS);
-	if (r == 0)
-		r = bpf_map__set_max_entries(bpf->maps.sockets, queues);
+	for (enum variant other = DIRECT; other <= LINEAR; other++)
+		(void)bpf_program__set_autoload(program_of(bpf, other), other == variant);
+	r = bpf_map__set_max_entries(bpf->maps.sockets, queues);
 	if (r == 0)
 		r = bpf_map__set_max_entries(bpf->maps.queues, queues);
 	if (r == 0)
@@ -70,10 +83,12 @@ static int begin(void **state)
 
 	*state = fixture;
 	if (r == 0)
+		fixture->variant = FRAGS;
+	if (r == 0)
 		r = veth_add(
 			&(struct veth_options){.name = "near", .peer = "far", .queues = QUEUES});
 	if (r == 0)
-		r = load_program(&fixture->bpf, QUEUES, true);
+		r = load_program(&fixture->bpf, QUEUES, fixture->variant);
 	if (r < 0)
 		return r;
 	fixture->ifindex = (int)if_nametoindex("near");
@@ -145,7 +160,7 @@ static int show(const struct fixture *fixture, uint32_t queue, const void *frame
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = length,
 		    .ctx_in = &where, .ctx_size_in = sizeof(where), .repeat = times);
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(fixture->bpf->progs.xdpd_redirect), &run) < 0)
+	if (bpf_prog_test_run_opts(bpf_program__fd(program_of(fixture->bpf, fixture->variant)), &run) < 0)
 		return -errno;
 	return (int)run.retval;
 }
@@ -267,7 +282,7 @@ static void a_queue_beyond_the_maps_passes_uncounted(void **state)
 
 	xdpd_bpf__destroy(fixture->bpf);
 	fixture->bpf = NULL;
-	assert_ok(load_program(&fixture->bpf, 2, true));
+	assert_ok(load_program(&fixture->bpf, 2, fixture->variant));
 	packet_udp(frame, sizeof(frame), NULL);
 	assert_int_equal(show(fixture, 2, frame, sizeof(frame), 1), XDP_PASS);
 	assert_int_equal(show(fixture, 3, frame, sizeof(frame), 1), XDP_PASS);
@@ -320,20 +335,49 @@ static void a_frame_of_several_buffers_passes_with_all_its_bytes(void **state)
 	assert_nothing_else_counted(fixture, 0, XDPD_VERDICT_PASS_OVERSIZE);
 }
 
-static void without_multi_buffer_it_redirects_and_passes_the_same(void **state)
+static void redirects_passes_and_counts(struct fixture *fixture, enum variant variant)
 {
-	struct fixture *fixture = *state;
-	uint8_t frame[200];
+	uint8_t frame[CAPACITY + 1];
 
 	xdpd_bpf__destroy(fixture->bpf);
 	fixture->bpf = NULL;
-	assert_ok(load_program(&fixture->bpf, QUEUES, false));
+	fixture->variant = variant;
+	assert_ok(load_program(&fixture->bpf, QUEUES, variant));
 	fill_slot(fixture, 0);
 	packet_udp(frame, sizeof(frame), NULL);
-	assert_int_equal(show(fixture, 0, frame, sizeof(frame), 1), XDP_REDIRECT);
-	assert_int_equal(show(fixture, 1, frame, sizeof(frame), 1), XDP_PASS);
-	assert_counted(fixture, 0, XDPD_VERDICT_REDIRECT, 1, sizeof(frame));
-	assert_counted(fixture, 1, XDPD_VERDICT_PASS, 1, sizeof(frame));
+	assert_int_equal(show(fixture, 0, frame, 200, 1), XDP_REDIRECT);
+	assert_int_equal(show(fixture, 0, frame, CAPACITY + 1, 1), XDP_PASS);
+	assert_int_equal(show(fixture, 1, frame, 200, 1), XDP_PASS);
+	assert_counted(fixture, 0, XDPD_VERDICT_REDIRECT, 1, 200);
+	assert_counted(fixture, 0, XDPD_VERDICT_PASS_OVERSIZE, 1, CAPACITY + 1);
+	assert_counted(fixture, 1, XDPD_VERDICT_PASS, 1, 200);
+}
+
+static void without_multi_buffer_it_does_the_same(void **state)
+{
+	redirects_passes_and_counts(*state, LINEAR);
+}
+
+static bool has_direct(void)
+{
+	struct xdpd_bpf *bpf;
+
+	if (load_program(&bpf, QUEUES, DIRECT) < 0)
+		return false;
+	xdpd_bpf__destroy(bpf);
+	return true;
+}
+
+static void without_the_helper_it_does_the_same(void **state)
+{
+	struct fixture *fixture = *state;
+	static uint8_t frame[9014];
+
+	require(has_direct(), "the kernel does not let an XDP program see its own struct (Linux 6.2)");
+	redirects_passes_and_counts(fixture, DIRECT);
+	packet_udp(frame, sizeof(frame), NULL);
+	assert_int_equal(show(fixture, 0, frame, sizeof(frame), 1), XDP_PASS);
+	assert_counted(fixture, 0, XDPD_VERDICT_PASS_OVERSIZE, 2, CAPACITY + 1 + sizeof(frame));
 }
 
 /* ---- counting ---- */
@@ -375,10 +419,10 @@ static void the_verifier_accepts_it_for_1_and_for_4096_queues(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		for (int multi_buffer = 0; multi_buffer <= 1; multi_buffer++) {
+		for (enum variant variant = FRAGS; variant <= LINEAR; variant++) {
 			struct xdpd_bpf *bpf;
 
-			assert_ok(load_program(&bpf, queues[i], multi_buffer));
+			assert_ok(load_program(&bpf, queues[i], variant));
 			assert_int_equal(bpf_map__max_entries(bpf->maps.sockets), queues[i]);
 			assert_int_equal(bpf_map__max_entries(bpf->maps.counters),
 					 queues[i] * XDPD_VERDICT_COUNT);
@@ -390,7 +434,7 @@ static void the_verifier_accepts_it_for_1_and_for_4096_queues(void **state)
 static int load_it(void *unused)
 {
 	struct xdpd_bpf *bpf;
-	int r = load_program(&bpf, QUEUES, true);
+	int r = load_program(&bpf, QUEUES, FRAGS);
 
 	(void)unused;
 	if (r < 0) {
@@ -428,7 +472,8 @@ int main(void)
 		fixture_test(a_runt_is_treated_like_any_frame),
 		fixture_test(a_frame_longer_than_the_consumers_passes_with_all_its_bytes),
 		fixture_test(a_frame_of_several_buffers_passes_with_all_its_bytes),
-		fixture_test(without_multi_buffer_it_redirects_and_passes_the_same),
+		fixture_test(without_multi_buffer_it_does_the_same),
+		fixture_test(without_the_helper_it_does_the_same),
 		fixture_test(every_run_is_counted_on_the_cpu_that_it_ran_on),
 		fixture_test(the_verifier_accepts_it_for_1_and_for_4096_queues),
 		fixture_test(the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capabilities),
