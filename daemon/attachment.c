@@ -244,6 +244,18 @@ void attachment_revoke(struct attachment *attachment, enum detach_reason reason,
 	owner.revoked(owner.context, code, why);
 }
 
+void attachment_recheck(struct attachment *attachment)
+{
+	const struct queue *queue = attachment->queue;
+	char why[XDPD_REASON_MAX];
+
+	if (attachment->owner.allowed(attachment->owner.context, &queue->settings->attach.who))
+		return;
+	(void)snprintf(why, sizeof(why), "%s queue %u: uid %u may not attach any more (EACCES): the config was changed",
+		       queue->interface->name, queue->id, attachment->uid);
+	attachment_revoke(attachment, DETACH_NOT_ALLOWED, EACCES, why);
+}
+
 void attachment_describe(struct attachment *attachment, struct xdpd_consumer_record *ret)
 {
 	struct queue *queue = attachment->queue;

@@ -13,6 +13,7 @@
 #include <systemd/sd-event.h>
 
 #include "client/xdpd_protocol.h"
+#include "config/config.h"
 #include "daemon/failure.h"
 #include "daemon/status.h"
 
@@ -25,6 +26,8 @@ struct attachment_owner {
 	void *context;
 	/* attachment_start() is through: frames flow (`why` NULL), or the attachment has ended. */
 	void (*started)(void *context, const struct failure *why);
+	/* Whether the peer may (still) attach where these may. */
+	bool (*allowed)(void *context, const struct access_list *who);
 	/* It was ended by the daemon; the attachment is gone when this returns. */
 	void (*revoked)(void *context, int code, const char *why);
 };
@@ -53,6 +56,9 @@ int attachment_grant(struct attachment **ret, struct queue *queue, const struct 
 
 /* The consumer has mapped the rings: binds if need be and lets frames flow. The owner hears of the outcome. */
 void attachment_start(struct attachment *attachment);
+
+/* The queue's settings may have changed: revokes it if its peer may not attach any more. */
+void attachment_recheck(struct attachment *attachment);
 
 /* Ends it: slot cleared, fds closed, the queue made ready for the next. Does not call the owner. */
 void attachment_end(struct attachment *attachment, enum detach_reason reason);

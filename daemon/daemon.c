@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#include "daemon/attachment.h"
 #include "daemon/cleanup.h"
 #include "daemon/log.h"
 #include "daemon/plan.h"
@@ -162,6 +163,8 @@ static void close_one(struct interface *interface, struct queue *queue)
 {
 	if (!interface->link.ifindex)
 		queue_close(queue, DETACH_INTERFACE_GONE, "the interface is gone");
+	else if (interface->redirect && interface->redirect->ifindex != interface->link.ifindex)
+		queue_close(queue, DETACH_INTERFACE_GONE, "another interface has taken this one's name");
 	else if (queue->id >= interface->details.channels)
 		queue_close(queue, DETACH_INTERFACE_GONE, "the interface has fewer receive queues now");
 	else
@@ -233,11 +236,13 @@ static void adopt_settings(struct daemon *daemon)
 
 			queue->settings = config_find_queue(interface->config, queue->id);
 			interface_explain_waiting(interface, queue);
+			if (queue->attachment)
+				attachment_recheck(queue->attachment);
 		}
 	}
 }
 
-void daemon_reconcile(struct daemon *daemon)
+int daemon_reconcile(struct daemon *daemon)
 {
 	struct view view;
 	struct plan plan;
@@ -258,36 +263,56 @@ void daemon_reconcile(struct daemon *daemon)
 	}
 	if (r < 0)
 		log_error("no memory to compare what is wanted with what there is");
+	return r;
 }
 
 /* ---- the config changes ---- */
 
+/* Takes a config over; the one before goes, unless it is the file's. On failure it is the one before that stays. */
+static int run_config(struct daemon *daemon, struct config *config, struct config *file)
+{
+	struct config *config_before = daemon->config, *file_before = daemon->file;
+	int r;
+
+	daemon->config = config;
+	daemon->file = file;
+	r = daemon_reconcile(daemon);
+	if (r < 0) {
+		daemon->config = config_before;
+		daemon->file = file_before;
+		config_free(config);
+		return r;
+	}
+	/* Nothing points at the old settings any more. */
+	if (config_before != file)
+		config_free(config_before);
+	if (file_before != file && file_before != config_before)
+		config_free(file_before);
+	return 0;
+}
+
 int daemon_reload(struct daemon *daemon, FILE *report)
 {
 	struct config_errors errors = {};
-	struct config *config, *before = daemon->config, *file = daemon->file;
+	struct config *config = NULL;
 	int r = config_load(daemon->config_path, &config, &errors);
 
+	if (r == 0) {
+		report_difference(report, daemon->config, config);
+		/* Whoever reloads expects that what failed is tried again. */
+		for (size_t i = 0; i < daemon->n_interfaces; i++)
+			daemon->interfaces[i]->generation++;
+		r = run_config(daemon, config, config);
+	}
 	daemon->last_reload_ok = r == 0;
 	if (r < 0) {
 		report_errors(report, &errors);
-		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, LOG_NOTHING,
-			    "reload failed, nothing changed: %s",
+		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, LOG_NOTHING, "reload failed, nothing changed: %s",
 			    errors.n_lines ? errors.lines[0] : strerror(-r));
 		config_errors_clear(&errors);
 		return r;
 	}
-	report_difference(report, before, config);
 	daemon->last_reload = (uint64_t)time(NULL);
-	daemon->config = daemon->file = config;
-	/* Whoever reloads expects that what failed is tried again. */
-	for (size_t i = 0; i < daemon->n_interfaces; i++)
-		daemon->interfaces[i]->generation++;
-	daemon_reconcile(daemon);
-	/* Nothing points at the old settings any more. */
-	config_free(before);
-	if (file != before)
-		config_free(file);
 	daemon_tell(daemon, XDPD_EVENT_RELOADED, LOG_NOTHING, "reloaded %s", daemon->config_path);
 	return 0;
 }
@@ -310,16 +335,13 @@ static int run_text(struct daemon *daemon, char *text, struct failure *why)
 {
 	cleanup_free char *owned = text;
 	struct config_errors errors = {};
-	struct config *config, *before = daemon->config;
+	struct config *config;
 	int r = config_parse(daemon->config_path, owned, strlen(owned), &config, &errors);
 
 	if (r < 0)
 		return fail_errors(why, -r, &errors);
-	daemon->config = config;
-	daemon_reconcile(daemon);
-	if (before != daemon->file)
-		config_free(before);
-	return 0;
+	r = run_config(daemon, config, daemon->file);
+	return r < 0 ? failure(why, -r, "no memory to change the queues") : 0;
 }
 
 int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why)
@@ -382,7 +404,7 @@ static int on_link_change(sd_event_source *source, int fd, uint32_t events, void
 	(void)fd;
 	(void)events;
 	if (nic_drain(daemon->nic, is_ours, daemon))
-		daemon_reconcile(daemon);
+		(void)daemon_reconcile(daemon);
 	return 0;
 }
 

@@ -55,8 +55,11 @@ void daemon_stop(struct daemon *daemon);
 /* After daemon_stop(), and when the server is gone. */
 void daemon_free(struct daemon *daemon);
 
-/* Compares wanted with actual and acts. Whoever saw something change calls it. */
-void daemon_reconcile(struct daemon *daemon);
+/*
+ * Compares wanted with actual and acts. Whoever saw something change calls it. Returns 0, or -ENOMEM and nothing was
+ * done.
+ */
+int daemon_reconcile(struct daemon *daemon);
 
 /* Reads the file again and acts. Returns 0, or -errno and nothing changed; `report` [report.h] has the lines either way. */
 int daemon_reload(struct daemon *daemon, FILE *report);

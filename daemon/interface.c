@@ -114,7 +114,7 @@ static int on_look(sd_event_source *source, uint64_t now, void *context)
 	(void)now;
 	(void)sd_event_source_set_time_relative(source, LOOK_INTERVAL);
 	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	daemon_reconcile(interface->daemon);
+	(void)daemon_reconcile(interface->daemon);
 	return 0;
 }
 

@@ -273,7 +273,9 @@ static int start(struct process *process, sd_event *event, const char *path, str
 		r = sd_event_set_watchdog(event, true);
 	if (r < 0)
 		return failure(why, -r, "can't set up the event loop (%s)", strerrorname_np(-r));
-	daemon_reconcile(daemon);
+	r = daemon_reconcile(daemon);
+	if (r < 0)
+		return failure(why, -r, "no memory to set up the queues");
 	daemon->ready = true;
 	log_info("xdpd " XDPD_RELEASE " is ready: control socket %s, metrics %s",
 		 listen_fd < 0 ? config->socket_path : "from the service manager",

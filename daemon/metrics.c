@@ -310,7 +310,7 @@ static const struct family families[] = {
 	{"xdpd_queue_receive_bytes", "bytes",
 	 "Bytes redirected to the queue's consumers; those of frames that the rings dropped are among them.",
 	 COUNTER, &queues, VALUE(xdpd_queue_record, receive_bytes)},
-	{"xdpd_queue_transmit_packets", "packets", "Frames transmitted by the queue's consumers.", COUNTER,
+	{"xdpd_queue_transmit_packets", "packets", "Frames transmitted by the queue's consumers, as their rings tell.", COUNTER,
 	 &queues, VALUE(xdpd_queue_record, transmit_packets)},
 	{"xdpd_queue_transmit_bytes", "bytes",
 	 "Bytes transmitted by the queue's consumers, as they tell.", COUNTER, &queues,

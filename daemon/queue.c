@@ -11,9 +11,14 @@
 #include "daemon/names.h"
 #include "daemon/peer.h"
 
-/* A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second. */
+/*
+ * A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second; what failed for
+ * another reason, and makes its UMEM anew, after 1, 2, 4 ... 64 s.
+ */
 #define RETRY_FIRST_MS	5
-#define RETRY_LAST_MS	1000
+#define BUSY_LAST_MS	1000
+#define FAILED_LAST_MS	64000
+#define FAILED_FIRST	8 /* as after so many tries */
 #define RELEASING_TRIES 9 /* about 2.3 s: the kernel needs some 20 ms, so somebody holds the socket */
 
 struct queue *queue_new(struct interface *interface, uint32_t id, const struct config_queue *settings)
@@ -81,7 +86,7 @@ void queue_start_counting(struct queue *queue)
 {
 	queue->seen_received = xsk_producer(&queue->xsk, XSK_RX);
 	queue->seen_transmitted = xsk_consumer(&queue->xsk, XSK_TX);
-	queue->seen_bytes = __atomic_load_n(&queue->umem.account->transmit_bytes, __ATOMIC_RELAXED);
+	queue->seen_bytes = umem_transmit_bytes(&queue->umem);
 	queue->unclaimed_packets = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets;
 	queue->socket_packets = 0;
 }
@@ -108,7 +113,7 @@ static void sample_received(struct queue *queue)
 static void sample_transmitted(struct queue *queue)
 {
 	uint32_t consumer = xsk_consumer(&queue->xsk, XSK_TX);
-	uint64_t bytes = __atomic_load_n(&queue->umem.account->transmit_bytes, __ATOMIC_RELAXED);
+	uint64_t bytes = umem_transmit_bytes(&queue->umem);
 	uint64_t packets = consumer - queue->seen_transmitted;
 	uint64_t limit = (packets + queue->xsk.rings[XSK_TX].size) * queue->umem.frame_size;
 	uint64_t more = bytes - queue->seen_bytes;
@@ -312,12 +317,13 @@ static int on_retry(sd_event_source *source, uint64_t now, void *context)
 	return 0;
 }
 
-static void retry_later(struct queue *queue)
+static void retry_later(struct queue *queue, uint64_t longest)
 {
-	uint64_t delay = RETRY_LAST_MS;
+	/* Beyond 16 tries it is the longest anyhow. */
+	uint64_t delay = (uint64_t)RETRY_FIRST_MS << (queue->tries < 16 ? queue->tries : 16);
 
-	if (queue->tries < RELEASING_TRIES && (RETRY_FIRST_MS << queue->tries) < RETRY_LAST_MS)
-		delay = RETRY_FIRST_MS << queue->tries;
+	if (delay > longest)
+		delay = longest;
 	queue->tries++;
 	queue->retry = sd_event_source_disable_unref(queue->retry);
 	(void)sd_event_add_time_relative(queue->interface->daemon->event, &queue->retry, CLOCK_MONOTONIC,
@@ -342,10 +348,33 @@ static void fail_open(struct queue *queue, bool again)
 {
 	close_socket(queue);
 	enter(queue, XDPD_QUEUE_FAILED);
-	if (again) {
-		queue->tries = RELEASING_TRIES;
-		retry_later(queue);
-	}
+	if (!again)
+		return;
+	if (queue->tries < FAILED_FIRST)
+		queue->tries = FAILED_FIRST;
+	retry_later(queue, FAILED_LAST_MS);
+}
+
+/* Whoever is handed an unbound socket can give it a TX ring and bind it, and need never say READY. */
+static int refuse_unbound(struct queue *queue)
+{
+	const char *device = queue->interface->name;
+
+	if (queue->settings->handover == CONFIG_HANDOVER_BOUND)
+		return failure(&queue->why, EOPNOTSUPP,
+			       "%s queue %u: this kernel can't map a bound socket's rings, and `handover: bound` "
+			       "rules out the other way; use a newer kernel or set `handover: auto`", device,
+			       queue->id);
+	if (!queue->settings->attach.transmit)
+		return failure(&queue->why, EOPNOTSUPP,
+			       "%s queue %u: this kernel can't map a bound socket's rings, and an unbound one does "
+			       "not keep to `transmit: false`; use a newer kernel or allow it to transmit", device,
+			       queue->id);
+	if (!xsk_confinement_holds(device))
+		return failure(&queue->why, EOPNOTSUPP,
+			       "%s queue %u: this kernel can't map a bound socket's rings, nor keep an unbound one to "
+			       "its interface; use a newer kernel", device, queue->id);
+	return 0;
 }
 
 /*
@@ -363,10 +392,7 @@ static void arrange_handover(struct queue *queue)
 		return;
 	}
 	close_socket(queue);
-	if (queue->settings->handover == CONFIG_HANDOVER_BOUND) {
-		failure(&queue->why, EOPNOTSUPP,
-		     "%s queue %u: this kernel can't map a bound socket's rings, and `handover: bound` rules out "
-		     "the other way; use a newer kernel or set `handover: auto`", queue->interface->name, queue->id);
+	if (refuse_unbound(queue) < 0) {
 		fail_open(queue, false);
 	} else if (prepare(queue) < 0) {
 		fail_open(queue, true);
@@ -385,10 +411,11 @@ static void try_bind(struct queue *queue)
 		/* Most often a socket that was closed here just now, a consumer's or one of other settings. */
 		fail_bind(queue, -r, &queue->why);
 		enter(queue, queue->tries < RELEASING_TRIES ? XDPD_QUEUE_RELEASING : XDPD_QUEUE_BUSY);
-		retry_later(queue);
+		retry_later(queue, BUSY_LAST_MS);
 	} else {
+		/* What the link's news or another config have to change is not tried again before. */
 		fail_bind(queue, -r, &queue->why);
-		fail_open(queue, r != -EOPNOTSUPP && r != -EINVAL);
+		fail_open(queue, r != -EOPNOTSUPP && r != -EINVAL && r != -ENETDOWN && r != -ENODEV);
 	}
 }
 
@@ -438,7 +465,7 @@ static int on_former_exit(sd_event_source *source, int fd, uint32_t events, void
 	queue->former.exit = sd_event_source_disable_unref(queue->former.exit);
 	if (queue->retry) {
 		queue->tries = 0;
-		retry_later(queue);
+		retry_later(queue, BUSY_LAST_MS);
 	}
 	return 0;
 }
@@ -480,11 +507,5 @@ int queue_bind_late(struct queue *queue, struct failure *why)
 	if (r == -EINVAL || (r == -EBUSY && !xsk_can_be_mapped(&queue->xsk)))
 		return failure(why, EPROTO, "%s queue %u: the consumer bound or changed the socket that it was "
 					 "handed (%s)", queue->interface->name, queue->id, strerrorname_np(-r));
-	if (r < 0)
-		return fail_bind(queue, -r, why);
-	r = queue->settings->attach.transmit ? 0 : xsk_check_receive_only(&queue->xsk);
-	if (r == -EPROTO)
-		return failure(why, EPROTO, "%s queue %u: the consumer gave itself a TX ring without the right to "
-					    "transmit", queue->interface->name, queue->id);
 	return r < 0 ? fail_bind(queue, -r, why) : 0;
 }

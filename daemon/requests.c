@@ -83,6 +83,13 @@ static void on_started(void *context, const struct failure *why)
 	session->request = 0;
 }
 
+static bool may_attach(void *context, const struct access_list *who)
+{
+	const struct session *session = context;
+
+	return is_admin(session) || peer_is_on(&session->peer, who);
+}
+
 static void on_revoked(void *context, int code, const char *why)
 {
 	struct session *session = context;
@@ -128,7 +135,7 @@ static int find_queue(struct session *session, const struct xdpd_attach_request 
 		return failure(why, ENOENT, "%s queue %u: not a queue of xdpd's (ENOENT); `xdpctl show queues` lists "
 					 "them, `xdpctl add-queue %s %u` adds it", request->device, request->queue,
 			    request->device, request->queue);
-	if (!is_admin(session) && !peer_is_on(&session->peer, &queue->settings->attach.who))
+	if (!may_attach(session, &queue->settings->attach.who))
 		return failure(why, EACCES, "%s queue %u: uid %u may not attach (EACCES); add it to the queue's "
 					 "`attach: { users: [...] }`", request->device, request->queue,
 			    session->peer.uid);
@@ -138,7 +145,7 @@ static int find_queue(struct session *session, const struct xdpd_attach_request 
 
 static int grant(struct session *session, struct queue *queue, bool transmit, struct failure *why)
 {
-	const struct attachment_owner owner = {session, on_started, on_revoked};
+	const struct attachment_owner owner = {session, on_started, may_attach, on_revoked};
 	struct xdpd_grant message = {};
 	struct attachment *attachment;
 	int fds[2];

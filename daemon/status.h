@@ -19,6 +19,7 @@
 	X(DETACH_DIED, "died", "its connection closed")                                            \
 	X(DETACH_EJECTED, "ejected", "by an administrator")                                        \
 	X(DETACH_REMOVED, "removed", "the queue was removed or changed")                           \
+	X(DETACH_NOT_ALLOWED, "not_allowed", "the config does not allow it any more")              \
 	X(DETACH_INTERFACE_GONE, "interface_gone", "the interface went away")                      \
 	X(DETACH_VIOLATION, "violation", "it broke the protocol")                                  \
 	X(DETACH_TIMEOUT, "timeout", "it did not finish attaching in time")                        \

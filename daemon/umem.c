@@ -13,7 +13,6 @@ int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t
 	const size_t size = (size_t)frames * frame_size;
 	const size_t account_length = (size_t)sysconf(_SC_PAGESIZE);
 	cleanup_fd int fd = memfd_create("xdpd-umem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *account;
 
 	if (fd < 0 || ftruncate(fd, (off_t)(size + account_length)) < 0)
 		return -errno;
@@ -23,17 +22,12 @@ int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t
 	 */
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;
-	account = mmap(NULL, account_length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)size);
-	if (account == MAP_FAILED)
-		return -errno;
-
 	*ret = (struct umem){
 		.fd = TAKE_FD(fd),
 		.frames = frames,
 		.frame_size = frame_size,
 		.headroom = headroom,
 		.size = size,
-		.account = account,
 		.account_length = account_length,
 	};
 	return 0;
@@ -64,10 +58,20 @@ uint32_t umem_capacity(const struct umem *umem)
 	return umem->frame_size - UAPI_XDP_PACKET_HEADROOM - umem->headroom;
 }
 
+uint64_t umem_transmit_bytes(const struct umem *umem)
+{
+	struct xdpd_account account = {};
+
+	if (pread(umem->fd, &account, sizeof(account), (off_t)umem->size) < 0)
+		return 0;
+	return account.transmit_bytes;
+}
+
 void umem_close(struct umem *umem)
 {
-	if (umem->account)
-		munmap(umem->account, umem->account_length);
+	if (umem->fd >= 0)
+		(void)fallocate(umem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				(off_t)(umem->size + umem->account_length));
 	close_fd(umem->fd);
 	*umem = UMEM_NONE;
 }

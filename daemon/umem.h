@@ -24,8 +24,7 @@ struct umem {
 	uint32_t frame_size;
 	uint32_t headroom;
 	size_t size; /* bytes of all frames: frames * frame_size */
-	struct xdpd_account *account; /* mapped; what the consumer writes there is for show only */
-	size_t account_length;
+	size_t account_length; /* bytes of struct xdpd_account's page */
 };
 
 #define UMEM_NONE ((struct umem){.fd = -1})
@@ -43,7 +42,16 @@ int umem_register(const struct umem *umem, int socket_fd);
 /* Bytes that a received frame can have: the kernel keeps XDP_PACKET_HEADROOM and `headroom` free before it. */
 uint32_t umem_capacity(const struct umem *umem);
 
-/* For a UMEM_NONE too; leaves UMEM_NONE. The kernel keeps the pages until the socket's last holder is gone. */
+/*
+ * What the consumer says in its account, for show only. Read, not mapped: in a mapping, a hole that the consumer
+ * punches would have to be filled at our cost, or with SIGBUS.
+ */
+uint64_t umem_transmit_bytes(const struct umem *umem);
+
+/*
+ * For a UMEM_NONE too; leaves UMEM_NONE. Gives the memory back even if a former consumer keeps the memfd: what it
+ * touches from then on is its own. What the kernel has pinned goes when the socket's last holder is gone.
+ */
 void umem_close(struct umem *umem);
 
 #endif

@@ -131,6 +131,20 @@ int xsk_confine(const struct xsk *xsk, const char *device)
 	return 0;
 }
 
+bool xsk_confinement_holds(const char *device)
+{
+	/* Of an interface that is not there: EINVAL from who heeds it, ENODEV from who goes on and looks for it. */
+	const struct sockaddr_xdp elsewhere = {.sxdp_family = AF_XDP, .sxdp_ifindex = INT32_MAX};
+	struct xsk xsk = XSK_NONE;
+	bool holds;
+
+	xsk.fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	holds = xsk.fd >= 0 && xsk_confine(&xsk, device) == 0 &&
+		bind(xsk.fd, (const struct sockaddr *)&elsewhere, sizeof(elsewhere)) < 0 && errno == EINVAL;
+	xsk_close(&xsk);
+	return holds;
+}
+
 /* XDP_OPTIONS is the truth: a bind without flags falls back to copy in silence. */
 static int bound_mode(int fd, enum xdpd_bind_mode *ret)
 {
@@ -171,14 +185,6 @@ bool xsk_can_be_mapped(const struct xsk *xsk)
 		return false;
 	munmap(address, rx->length);
 	return true;
-}
-
-int xsk_check_receive_only(const struct xsk *xsk)
-{
-	/* For want of a TX ring it is ENOBUFS, before the kernel looks at anything in one. */
-	if (sendto(xsk->fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == 0)
-		return -EPROTO;
-	return errno == ENOBUFS ? 0 : errno == ENETDOWN ? -ENETDOWN : -EPROTO;
 }
 
 int xsk_statistics(const struct xsk *xsk, struct xdp_statistics *ret)

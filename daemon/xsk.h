@@ -59,6 +59,9 @@ void xsk_fill(struct xsk *xsk, const struct umem *umem, uint32_t count);
 /* Keeps whoever holds the unbound socket from binding it to another interface. Returns 0 or -errno. */
 int xsk_confine(const struct xsk *xsk, const char *device);
 
+/* Whether this kernel's bind heeds that (Linux 6.5, and older ones that were mended). Needs CAP_NET_RAW. */
+bool xsk_confinement_holds(const char *device);
+
 /*
  * Binds to a queue. AUTO takes zero-copy where driver and mode have it, else copy; `native` is false where
  * the XDP program runs in generic mode, which has no zero-copy. On success `bound` is set. Returns 0 or
@@ -73,12 +76,6 @@ int xsk_bind(struct xsk *xsk, int ifindex, uint32_t queue, enum xdpd_bind_mode m
  * handed over unbound: whether it is so still.
  */
 bool xsk_can_be_mapped(const struct xsk *xsk);
-
-/*
- * Of a bound socket that was opened without a TX ring: 0, or -EPROTO if a holder has given it one before the
- * bind, or -ENETDOWN if the kernel can't tell, as the link is down.
- */
-int xsk_check_receive_only(const struct xsk *xsk);
 
 /* The kernel's counters; those that an older kernel lacks are 0. Returns 0 or -errno. */
 int xsk_statistics(const struct xsk *xsk, struct xdp_statistics *ret);

@@ -337,6 +337,25 @@ static void an_ejected_consumer_is_told_the_reason(void **state)
 
 /* ---- reload ---- */
 
+static void a_consumer_that_a_reload_bars_is_told_so_and_let_go(void **state)
+{
+	struct consumer_report report;
+	struct instance *daemon;
+	struct consumer *consumer;
+
+	(void)state;
+	daemon = start(NEAR);
+	consumer = consumer_start(&(struct consumer_options){.instance = daemon, .device = "near"});
+	instance_write_config(daemon, "interfaces: [{ name: near, queues: [{ id: 0, " SMALL " }] }]\n");
+	instance_reload(daemon);
+	report = consumer_ends(consumer, "near queue 0: uid 65534 may not attach any more (EACCES): the "
+					 "config was changed");
+	assert_int_equal(report.ended, -ECANCELED);
+	assert_true(instance_metric(daemon, "xdpd_consumer_disconnects_total", "reason",
+				    "not_allowed") == 1);
+	instance_stop(daemon);
+}
+
 static void an_invalid_config_changes_nothing_and_its_lines_are_named(void **state)
 {
 	struct instance *daemon;
@@ -434,7 +453,7 @@ static void reloads_that_are_not_about_a_consumer_cost_it_no_frame(void **state)
 		ACCESS "interfaces:\n"
 		       "  - { name: near, queues: [{ id: 0 }, { id: 1, frames: 64 }] }\n"
 		       "  - { name: lo, mode: generic, queues: [{ id: 0, frames: 64 }] }\n",
-		"access: { attach: { users: [root] } }\n"
+		"access: { attach: { users: [root, nobody] } }\n"
 		"interfaces: [{ name: near, queues: [{ id: 0 }, { id: 1-3, frames: 128 }] }]\n",
 		ACCESS "interfaces: [{ name: near, queues: [{ id: 0 }] }]\n",
 	};
@@ -593,6 +612,7 @@ int main(void)
 		live_test(
 			a_saved_queue_is_in_the_file_beside_all_comments_and_a_reload_changes_nothing),
 		live_test(an_ejected_consumer_is_told_the_reason),
+		live_test(a_consumer_that_a_reload_bars_is_told_so_and_let_go),
 		live_test(an_invalid_config_changes_nothing_and_its_lines_are_named),
 		live_test(a_queue_whose_settings_change_ends_its_consumer_and_has_them_then),
 		live_test(
