@@ -230,6 +230,33 @@ static void assert_refused_naming(const struct probe *probe, pid_t pid)
 	assert_string_equal(record.reason, protocol.reason);
 }
 
+static bool is_empty(int memfd)
+{
+	struct stat status;
+
+	return fstat(memfd, &status) == 0 && status.st_blocks == 0;
+}
+
+/* Kept memfds are no way to take memory without end: the pages go with the attachment. */
+static void a_kept_umem_is_emptied(void **state)
+{
+	struct instance *daemon = start_daemon(1);
+	cleanup_probe struct probe probe = probe_open(daemon, "near", "far", 0);
+	const struct protocol_target target = protocol_target(probe.socket, "near", 0, "keeper");
+	cleanup_protocol struct protocol protocol;
+
+	(void)state;
+	protocol_init(&protocol, &target);
+	assert_ok(protocol_go(&protocol, PROTOCOL_STARTED));
+	assert_false(is_empty(protocol.fds[0]));
+	protocol_hang_up(&protocol);
+	assert_becomes(is_empty(protocol.fds[0]), 5000);
+	assert_true(protocol.fds[1] >= 0);
+	protocol_close(&protocol);
+	probe_delivers(&probe);
+	instance_stop(daemon);
+}
+
 static void a_held_socket_makes_the_queue_busy_until_its_holder_lets_go(void **state)
 {
 	static int (*const ways[2])(struct stepper *, struct protocol *) = {
@@ -725,6 +752,7 @@ int main(void)
 		live_test(a_consumer_killed_at_any_step_leaves_a_ready_queue),
 		live_test(who_says_goodbye_is_counted_as_left),
 		live_test(who_is_ejected_is_told_why),
+		live_test(a_kept_umem_is_emptied),
 		live_test(a_held_socket_makes_the_queue_busy_until_its_holder_lets_go),
 		live_test(the_end_of_a_former_consumer_is_noticed_at_once),
 		live_test(an_attach_right_after_anothers_end_is_served),
