@@ -37,16 +37,23 @@ int nic_open(struct nic **ret);
 /* NULL is fine. Returns NULL. */
 struct nic *nic_close(struct nic *nic);
 
-/* Readable when an interface came, went or changed; then call nic_drain(). For poll and epoll. */
+/*
+ * Readable when an interface came, went or changed, its channels included where the kernel tells of them
+ * (ethtool netlink, 5.7); then call nic_drain(). For poll and epoll.
+ */
 int nic_fd(const struct nic *nic);
 
 /*
  * Takes in what nic_fd() has to say: true if something happened to an interface that `concerns` says yes to,
  * or some news were lost (ENOBUFS), so that anything may have. What it was is then asked for anew.
  */
-bool nic_drain(struct nic *nic, bool (*concerns)(void *context, int ifindex, const char *name), void *context);
+bool nic_drain(struct nic *nic, bool (*concerns)(void *context, int ifindex, const char *name),
+	       void *context);
 
-/* The interface of this name as it is now; `ret->ifindex` is 0 if there is none. Returns 0 or -errno. */
+/*
+ * The interface of this name as it is now; `ret->ifindex` is 0 if there is none. Returns 0 or -errno:
+ * -ETIMEDOUT if the kernel does not answer within 2 s. A question that failed does not spoil the next.
+ */
 int nic_find(struct nic *nic, const char *name, struct nic_link *ret);
 
 /* What takes more system calls to find out. Never fails: what can't be told is empty. */

@@ -6,10 +6,15 @@
 #include "tests/live/harness.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
+#include "daemon/nic.h"
 #include "tests/live/instance.h"
 #include "tests/live/packet.h"
 #include "tests/live/probe.h"
@@ -274,6 +279,30 @@ static void a_queue_without_a_channel_waits_for_it(void **state)
 	instance_stop(daemon);
 }
 
+/* With the interface down no carrier toggles, and rtnetlink tells nothing. */
+static void channels_that_are_added_to_an_interface_that_is_down_are_noticed(void **state)
+{
+	struct instance *daemon;
+
+	(void)state;
+	assert_ok(veth_add(
+		&(struct veth_options){.name = "near", .peer = "far", .queues = 4, .down = true}));
+	assert_ok(device_set_channels("far", 2));
+	assert_ok(device_set_channels("near", 2));
+	daemon = instance_start(OPEN "interfaces:\n" INTERFACE("near", QUEUE("0-3", "512")));
+	for (uint32_t queue = 0; queue < 4; queue++)
+		assert_true(is_in_state(daemon, queue,
+					queue < 2 ? XDPD_QUEUE_READY : XDPD_QUEUE_WAITING));
+	assert_ok(device_set_channels("near", 4));
+	for (uint32_t queue = 0; queue < 4; queue++)
+		assert_becomes(is_in_state(daemon, queue, XDPD_QUEUE_READY), SOON);
+	assert_ok(device_set_channels("far", 4));
+	assert_ok(device_up("far"));
+	assert_ok(device_up("near"));
+	assert_works(daemon, 3);
+	instance_stop(daemon);
+}
+
 static void a_link_that_goes_down_and_up_leaves_its_consumer_in_place(void **state)
 {
 	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
@@ -344,6 +373,114 @@ static void two_interfaces_have_nothing_to_do_with_each_other(void **state)
 	probe_finish(consumer);
 	assert_works(daemon, 0);
 	instance_stop(daemon);
+}
+
+/* ---- questions to the kernel ---- */
+
+/* The netlink sockets of this process that are in no multicast group, for their questions. */
+static int each_question_socket(void (*visit)(int fd))
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 64; fd++) {
+		struct sockaddr_nl address;
+		socklen_t length = sizeof(address);
+		uint32_t groups[4] = {};
+		socklen_t groups_length = sizeof(groups);
+
+		if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+		    address.nl_family != AF_NETLINK)
+			continue;
+		if (getsockopt(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, groups, &groups_length) <
+			    0 ||
+		    groups[0] | groups[1] | groups[2] | groups[3])
+			continue;
+		visit(fd);
+		count++;
+	}
+	return count;
+}
+
+/* As if an earlier question had failed midway: its acknowledgement stays in the socket. */
+static void leave_an_answer(int fd)
+{
+	const struct nlmsghdr noop = {.nlmsg_len = sizeof(noop),
+				      .nlmsg_type = NLMSG_NOOP,
+				      .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+				      .nlmsg_seq = 1};
+
+	assert_int_equal(send(fd, &noop, sizeof(noop), 0), sizeof(noop));
+	assert_int_equal(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0), 1);
+}
+
+static void overflow(int fd)
+{
+	for (int i = 0; i < 2000; i++)
+		leave_an_answer(fd);
+	assert_true(poll(&(struct pollfd){.fd = fd}, 1, 0) == 1); /* POLLERR: answers were lost */
+}
+
+static void silence(int fd)
+{
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog program = {.len = 1, .filter = &nothing};
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)),
+			 0);
+}
+
+static void hear_again(int fd)
+{
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int)), 0);
+}
+
+static void assert_answers(struct nic *nic)
+{
+	struct nic_link link;
+	struct nic_details details;
+
+	assert_ok(nic_find(nic, "absent", &link));
+	assert_int_equal(link.ifindex, 0);
+	assert_ok(nic_find(nic, "near", &link));
+	assert_int_equal(link.ifindex, if_nametoindex("near"));
+	nic_inspect(nic, &link, &details);
+	assert_int_equal(details.channels, 2); /* of the 4 that rtnetlink tells */
+	assert_string_equal(details.driver, "veth");
+}
+
+static void leftovers_of_a_failed_question_do_not_spoil_the_next(void **state)
+{
+	struct nic *nic;
+
+	(void)state;
+	add_pair(4);
+	assert_ok(device_set_channels("near", 2));
+	assert_ok(nic_open(&nic));
+	assert_answers(nic);
+	assert_int_equal(each_question_socket(leave_an_answer), 2);
+	assert_answers(nic);
+	assert_int_equal(each_question_socket(overflow), 2);
+	assert_answers(nic);
+	nic_close(nic);
+}
+
+static void a_question_without_an_answer_is_given_up(void **state)
+{
+	struct nic_link link;
+	uint64_t start;
+	struct nic *nic;
+
+	(void)state;
+	add_pair(4);
+	assert_ok(device_set_channels("near", 2));
+	assert_ok(nic_open(&nic));
+	assert_int_equal(each_question_socket(silence), 2);
+	start = live_now_ms();
+	assert_error(nic_find(nic, "near", &link), ETIMEDOUT);
+	assert_true(live_now_ms() - start < SOON);
+	assert_int_equal(each_question_socket(hear_again), 2);
+	assert_answers(nic);
+	nic_close(nic);
 }
 
 /* ---- reload ---- */
@@ -431,9 +568,12 @@ int main(void)
 		live_test(an_interface_that_is_renamed_is_another),
 		live_test(an_interface_that_is_moved_to_another_namespace_is_gone_until_it_returns),
 		live_test(a_queue_without_a_channel_waits_for_it),
+		live_test(channels_that_are_added_to_an_interface_that_is_down_are_noticed),
 		live_test(a_link_that_goes_down_and_up_leaves_its_consumer_in_place),
 		live_test(an_mtu_that_changes_leaves_the_consumer_in_place),
 		live_test(two_interfaces_have_nothing_to_do_with_each_other),
+		live_test(leftovers_of_a_failed_question_do_not_spoil_the_next),
+		live_test(a_question_without_an_answer_is_given_up),
 		live_test(a_reload_under_traffic_does_not_touch_what_did_not_change),
 		live_test(a_reload_that_changes_one_queue_ends_its_consumer_alone),
 	};
