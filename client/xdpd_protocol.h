@@ -11,7 +11,8 @@
  * A client speaks first, with HELLO; the daemon answers WELCOME. After that each request carries an id of
  * the client's choice (not 0), and everything that answers it carries the same id: any number of RECORD or
  * TEXT messages and then one DONE, or one ERROR. A client has one request under way at a time. EVENT and
- * REVOKE come unasked, with id 0.
+ * REVOKE come unasked, with id 0. So may an ERROR, before the daemon closes the connection: whoever connects
+ * can be turned away, and what is no message of the protocol has no id.
  *
  * Attaching:
  *
@@ -32,6 +33,7 @@
 #ifndef XDPD_PROTOCOL_H
 #define XDPD_PROTOCOL_H
 
+#include <assert.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -335,6 +337,22 @@ struct xdpd_event {
 	char device[XDPD_DEVICE_MAX]; /* empty: not about one interface */
 	char text[XDPD_REASON_MAX];
 };
+
+/* The least that a request has to have, for ever: version 1's sizes, whatever members are added to the structs. */
+#define XDPD_HEADER_V1	       16
+#define XDPD_HELLO_V1	       64
+#define XDPD_ATTACH_REQUEST_V1 72
+#define XDPD_LIST_REQUEST_V1   24
+#define XDPD_QUEUE_REQUEST_V1  32 /* and the fragment */
+#define XDPD_EJECT_REQUEST_V1  328
+
+/* A struct that gets longer has outgrown its line here. */
+static_assert(sizeof(struct xdpd_header) == XDPD_HEADER_V1, "version 1");
+static_assert(sizeof(struct xdpd_hello) == XDPD_HELLO_V1, "version 1");
+static_assert(sizeof(struct xdpd_attach_request) == XDPD_ATTACH_REQUEST_V1, "version 1");
+static_assert(sizeof(struct xdpd_list_request) == XDPD_LIST_REQUEST_V1, "version 1");
+static_assert(sizeof(struct xdpd_queue_request) == XDPD_QUEUE_REQUEST_V1, "version 1");
+static_assert(sizeof(struct xdpd_eject_request) == XDPD_EJECT_REQUEST_V1, "version 1");
 
 #ifdef __cplusplus
 }

@@ -23,9 +23,6 @@
 #define CONNECTION_MEMORY	((size_t)16384) /* bounds a request's head */
 #define CONNECTION_MICROSECONDS (15 * UINT64_C(1000000))
 
-/* Behind whatever else the loop has to do. */
-#define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
-
 /* An accept() that goes on failing, as no fd is left, must not become a busy loop. */
 #define ACCEPTS_PER_SECOND 500
 
@@ -413,10 +410,7 @@ static int add_sources(struct http *http, int epoll_fd)
 				   on_timer, http)) < 0 ||
 	    (r = sd_event_source_set_enabled(http->timer, SD_EVENT_OFF)) < 0 ||
 	    (r = sd_event_source_set_ratelimit(http->listen_source, 1000000, ACCEPTS_PER_SECOND)) <
-		    0 ||
-	    (r = sd_event_source_set_priority(http->listen_source, PRIORITY)) < 0 ||
-	    (r = sd_event_source_set_priority(http->mhd_source, PRIORITY)) < 0 ||
-	    (r = sd_event_source_set_priority(http->timer, PRIORITY)) < 0)
+		    0)
 		return r;
 	return 0;
 }
@@ -458,7 +452,7 @@ int http_start(struct http **ret, sd_event *event, const struct config_metrics *
 	r = add_sources(http, info->epoll_fd);
 	if (r < 0)
 		return failure(why, -r, "metrics: the event loop takes no more sources: %s",
-			    strerror(-r));
+			       strerror(-r));
 
 	*ret = TAKE_PTR(http);
 	return 0;

@@ -9,7 +9,7 @@
  *
  * Clients are not trusted: a connection is one request and ends after 15 s, done or not; there is a limit of
  * them, in all and by address. Nothing that a client does, or does not, blocks the loop, and without
- * a connection no timer runs. The control socket's and the kernel's events go first.
+ * a connection no timer runs. They take turns with the sessions of the control socket: neither can starve the other.
  */
 #ifndef DAEMON_HTTP_H
 #define DAEMON_HTTP_H

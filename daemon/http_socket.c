@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "daemon/cleanup.h"
+#include "daemon/socket_file.h"
 
 #define BACKLOG 64
 
@@ -39,31 +40,6 @@ static int fail_to_listen(struct failure *why, int code, const struct config_met
 		    next_step(code, where->address.ss_family));
 }
 
-/*
- * Makes way for a new socket file. Only a connection attempt tells whether somebody still listens: refused
- * means that the file is left over. Returns 0, -EADDRINUSE, -EEXIST (it is no socket) or another -errno.
- */
-static int remove_stale(const struct sockaddr *address, socklen_t length, const char *path)
-{
-	cleanup_fd int probe = -1;
-	struct stat file;
-
-	if (lstat(path, &file) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(file.st_mode))
-		return -EEXIST;
-
-	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (probe < 0)
-		return -errno;
-	if (connect(probe, address, length) == 0 ||
-	    errno == EAGAIN) /* EAGAIN: its backlog is full */
-		return -EADDRINUSE;
-	if (errno != ECONNREFUSED)
-		return errno == EPROTOTYPE ? -EADDRINUSE : -errno;
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
 static int bind_path(struct http_socket *made, const struct config_metrics *where)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&where->address;
@@ -73,7 +49,7 @@ static int bind_path(struct http_socket *made, const struct config_metrics *wher
 
 	memcpy(made->path, un->sun_path,
 	       where->address_length - offsetof(struct sockaddr_un, sun_path));
-	r = remove_stale(address, where->address_length, made->path);
+	r = socket_file_remove_stale(un, where->address_length, SOCK_STREAM);
 	if (r == 0 && bind(made->fd, address, where->address_length) < 0)
 		r = -errno;
 	if (r < 0) {

@@ -490,8 +490,14 @@ static void remember_former(struct queue *queue, const char *name, uid_t uid, pi
 
 void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
 {
+	/* A socket that is still unbound, as when its bind found the queue taken, keeps no other out. */
+	const bool was_bound = queue->xsk.bound != XDPD_BIND_NONE || !xsk_can_be_mapped(&queue->xsk);
+
 	close_socket(queue);
-	remember_former(queue, name, uid, pid);
+	if (was_bound)
+		remember_former(queue, name, uid, pid);
+	else
+		forget_former(queue);
 	/* Closing, not recycling: whoever set the state goes on from here. */
 	if (queue->state != XDPD_QUEUE_ATTACHED)
 		return;

@@ -10,7 +10,7 @@ void quota_init(struct quota *quota)
 	struct rlimit files = {.rlim_cur = 1024};
 
 	(void)getrlimit(RLIMIT_NOFILE, &files);
-	*quota = (struct quota){.connections_per_uid = files.rlim_cur / 4};
+	*quota = (struct quota){.fds = files.rlim_cur};
 }
 
 void quota_clear(struct quota *quota)
@@ -43,17 +43,47 @@ static struct quota_user *add_user(struct quota *quota, uid_t uid)
 	return user;
 }
 
-int quota_connect(struct quota *quota, uid_t uid, struct quota_user **ret)
+static size_t connections_of_all(const struct quota *quota, size_t queues)
+{
+	size_t reserved = QUOTA_FDS + QUOTA_FDS_PER_QUEUE * queues;
+	size_t least = quota->fds / 4;
+
+	return quota->fds > least + reserved ? quota->fds - reserved : least;
+}
+
+static int check_connections(const struct quota *quota, uid_t uid, size_t queues,
+			     const struct quota_user *user, struct failure *why)
+{
+	size_t of_user = QUOTA_CONNECTIONS + QUOTA_CONNECTIONS_PER_QUEUE * queues;
+	size_t of_all = connections_of_all(quota, queues);
+
+	if (uid != 0 && user && user->connections >= of_user)
+		return failure(why, EUSERS,
+			       "uid %u has %zu connections already (EUSERS); close some of them",
+			       uid, user->connections);
+	if (quota->connections + (uid != 0 ? QUOTA_CONNECTIONS_OF_ROOT : 0) >= of_all)
+		return failure(
+			why, EUSERS,
+			"xdpd has %zu connections already (EUSERS); close some of them, or raise "
+			"LimitNOFILE= of xdpd",
+			quota->connections);
+	return 0;
+}
+
+int quota_connect(struct quota *quota, uid_t uid, size_t queues, struct quota_user **ret,
+		  struct failure *why)
 {
 	struct quota_user *user = find_user(quota, uid);
+	int r = check_connections(quota, uid, queues, user, why);
 
-	if (user && user->connections >= quota->connections_per_uid)
-		return -EUSERS;
+	if (r < 0)
+		return r;
 	if (!user)
 		user = add_user(quota, uid);
 	if (!user)
-		return -ENOMEM;
+		return failure(why, ENOMEM, "no memory for a connection (ENOMEM)");
 	user->connections++;
+	quota->connections++;
 	*ret = user;
 	return 0;
 }
@@ -62,12 +92,29 @@ void quota_disconnect(struct quota *quota, struct quota_user *user)
 {
 	size_t at = 0;
 
+	quota->connections--;
 	if (--user->connections)
 		return;
 	while (quota->users[at] != user)
 		at++;
 	quota->users[at] = quota->users[--quota->n_users];
 	free(user);
+}
+
+int quota_subscribe(struct quota_user *user, struct failure *why)
+{
+	if (user->subscriptions >= QUOTA_SUBSCRIPTIONS)
+		return failure(
+			why, EUSERS,
+			"uid %u has %zu subscriptions to events already (EUSERS); end one of them",
+			user->uid, user->subscriptions);
+	user->subscriptions++;
+	return 0;
+}
+
+void quota_unsubscribe(struct quota_user *user)
+{
+	user->subscriptions--;
 }
 
 int quota_queue(struct quota_user *user, size_t bytes)

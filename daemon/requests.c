@@ -156,10 +156,10 @@ static int grant(struct session *session, struct queue *queue, bool transmit, st
 		return r;
 	r = session_send_fds(session, XDPD_GRANT, session->request, &message, sizeof(message), fds, 2);
 	if (r < 0) {
+		/* If the peer is gone, the answer or the next event finds out. */
 		attachment_end(attachment, DETACH_FAILED);
-		session_doom(session, DETACH_DIED);
-		return failure(why, -r, "%s queue %u: can't send the grant (%s)", queue->interface->name, queue->id,
-			    strerrorname_np(-r));
+		return failure(why, -r, "%s queue %u: can't send the grant (%s)%s", queue->interface->name, queue->id,
+			    strerrorname_np(-r), r == -EAGAIN ? "; read what was sent before" : "");
 	}
 	session->attachment = attachment;
 	session->request = 0;
@@ -260,9 +260,12 @@ static int handle_detach(struct session *session, void *body, size_t length, str
 
 static int handle_subscribe(struct session *session, void *body, size_t length, struct failure *why)
 {
+	int r = session->subscribed ? 0 : quota_subscribe(session->user, why);
+
 	(void)body;
 	(void)length;
-	(void)why;
+	if (r < 0)
+		return r;
 	session->subscribed = true;
 	session_answer(session, NULL);
 	return 0;
@@ -300,33 +303,39 @@ static void send_text(struct session *session, const char *text, size_t length)
 	}
 }
 
-static void send_records(struct session *session, enum xdpd_list kind, const struct status *status)
+static void send_records(struct session *session, enum xdpd_list kind, const void *records, size_t count, size_t size)
 {
-	switch (kind) {
-	case XDPD_LIST_DAEMON:
+	const unsigned char *record = records;
+
+	for (size_t i = 0; i < count; i++, record += size)
+		send_record(session, kind, record, size);
+}
+
+static int send_list(struct session *session, enum xdpd_list kind)
+{
+	static const unsigned int parts[] = {
+		[XDPD_LIST_DAEMON] = 0,
+		[XDPD_LIST_INTERFACES] = STATUS_INTERFACES,
+		[XDPD_LIST_QUEUES] = STATUS_QUEUES,
+		[XDPD_LIST_CONSUMERS] = STATUS_CONSUMERS,
+	};
+	const struct status *status;
+	int r = status_take(session->daemon, parts[kind], &status);
+
+	if (r < 0)
+		return r;
+	/* Only the one that was asked for has any. */
+	if (kind == XDPD_LIST_DAEMON)
 		send_record(session, kind, &status->daemon, sizeof(status->daemon));
-		break;
-	case XDPD_LIST_INTERFACES:
-		for (size_t i = 0; i < status->n_interfaces; i++)
-			send_record(session, kind, &status->interfaces[i], sizeof(status->interfaces[i]));
-		break;
-	case XDPD_LIST_QUEUES:
-		for (size_t i = 0; i < status->n_queues; i++)
-			send_record(session, kind, &status->queues[i], sizeof(status->queues[i]));
-		break;
-	case XDPD_LIST_CONSUMERS:
-		for (size_t i = 0; i < status->n_consumers; i++)
-			send_record(session, kind, &status->consumers[i], sizeof(status->consumers[i]));
-		break;
-	default:
-		break;
-	}
+	send_records(session, kind, status->interfaces, status->n_interfaces, sizeof(*status->interfaces));
+	send_records(session, kind, status->queues, status->n_queues, sizeof(*status->queues));
+	send_records(session, kind, status->consumers, status->n_consumers, sizeof(*status->consumers));
+	return 0;
 }
 
 static int handle_list(struct session *session, void *body, size_t length, struct failure *why)
 {
 	const struct xdpd_list_request *request = body;
-	const struct status *status;
 
 	(void)length;
 	if (request->kind < XDPD_LIST_DAEMON || request->kind > XDPD_LIST_CONFIG)
@@ -339,10 +348,8 @@ static int handle_list(struct session *session, void *body, size_t length, struc
 			return failure(why, EACCES, "only administrators may read the config (EACCES); uid %u is not "
 						 "in `access: { admin: ... }`", session->peer.uid);
 		send_text(session, source, strlen(source));
-	} else {
-		if (daemon_snapshot(session->daemon, &status) < 0)
-			return failure(why, ENOMEM, "no memory for the list");
-		send_records(session, request->kind, status);
+	} else if (send_list(session, request->kind) < 0) {
+		return failure(why, ENOMEM, "no memory for the list");
 	}
 	session_answer(session, NULL);
 	return 0;
@@ -440,20 +447,20 @@ static int handle_reload(struct session *session, void *body, size_t length, str
 
 static const struct {
 	request_handler handler;
-	size_t size; /* of version 1's struct; a longer body is cut */
+	size_t size; /* of version 1's message; a longer one is cut */
 	bool admin;
 	const char *what; /* that only administrators may do */
 } requests[REQUEST_COUNT] = {
-	[XDPD_HELLO - 1] = {handle_hello, sizeof(struct xdpd_hello), false, NULL},
-	[XDPD_ATTACH - 1] = {handle_attach, sizeof(struct xdpd_attach_request), false, NULL},
-	[XDPD_READY - 1] = {handle_ready, sizeof(struct xdpd_header), false, NULL},
-	[XDPD_DETACH - 1] = {handle_detach, sizeof(struct xdpd_header), false, NULL},
-	[XDPD_SUBSCRIBE - 1] = {handle_subscribe, sizeof(struct xdpd_header), false, NULL},
-	[XDPD_LIST - 1] = {handle_list, sizeof(struct xdpd_list_request), false, NULL},
-	[XDPD_ADD_QUEUE - 1] = {handle_add_queue, sizeof(struct xdpd_queue_request), true, "add queues"},
-	[XDPD_REMOVE_QUEUE - 1] = {handle_remove_queue, sizeof(struct xdpd_queue_request), true, "remove queues"},
-	[XDPD_EJECT - 1] = {handle_eject, sizeof(struct xdpd_eject_request), true, "eject consumers"},
-	[XDPD_RELOAD - 1] = {handle_reload, sizeof(struct xdpd_header), true, "reload the config"},
+	[XDPD_HELLO - 1] = {handle_hello, XDPD_HELLO_V1, false, NULL},
+	[XDPD_ATTACH - 1] = {handle_attach, XDPD_ATTACH_REQUEST_V1, false, NULL},
+	[XDPD_READY - 1] = {handle_ready, XDPD_HEADER_V1, false, NULL},
+	[XDPD_DETACH - 1] = {handle_detach, XDPD_HEADER_V1, false, NULL},
+	[XDPD_SUBSCRIBE - 1] = {handle_subscribe, XDPD_HEADER_V1, false, NULL},
+	[XDPD_LIST - 1] = {handle_list, XDPD_LIST_REQUEST_V1, false, NULL},
+	[XDPD_ADD_QUEUE - 1] = {handle_add_queue, XDPD_QUEUE_REQUEST_V1, true, "add queues"},
+	[XDPD_REMOVE_QUEUE - 1] = {handle_remove_queue, XDPD_QUEUE_REQUEST_V1, true, "remove queues"},
+	[XDPD_EJECT - 1] = {handle_eject, XDPD_EJECT_REQUEST_V1, true, "eject consumers"},
+	[XDPD_RELOAD - 1] = {handle_reload, XDPD_HEADER_V1, true, "reload the config"},
 };
 
 static int check(const struct session *session, const struct xdpd_header *header, size_t length, struct failure *why)

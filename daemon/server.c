@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/server.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -11,9 +12,15 @@
 #include "daemon/log.h"
 #include "daemon/server_internal.h"
 #include "daemon/session.h"
+#include "daemon/socket_file.h"
 
 #define HELLO_LIMIT_USEC (10 * 1000000ull) /* from connect to HELLO */
 #define BACKLOG		 128
+
+/* More than anybody needs; what is left of the thread's time is for the others. */
+#define MESSAGES	     200
+#define MESSAGES_PERIOD_USEC (100 * 1000ull)
+#define TURNED_AWAY_LOG_USEC (60 * 1000000ull)
 
 struct server {
 	struct daemon *daemon;
@@ -26,6 +33,7 @@ struct server {
 	struct session *sessions;
 	uint32_t n_sessions;
 	struct quota quota;
+	uint64_t turned_away_logged; /* CLOCK_MONOTONIC, in us; 0: never */
 	uint64_t requests[REQUEST_COUNT];
 	uint64_t failures[REQUEST_COUNT];
 };
@@ -56,6 +64,9 @@ static void session_free(struct session *session)
 {
 	if (session->attachment)
 		attachment_end(session->attachment, session->end);
+	/* The last word may say why it ends. */
+	if (session->first)
+		session_flush(session);
 	while (session->first) {
 		struct session_message *message = session->first;
 
@@ -67,6 +78,8 @@ static void session_free(struct session *session)
 	sd_event_source_disable_unref(session->timer);
 	close_fd(session->fd);
 	free(session->waiting);
+	if (session->subscribed)
+		quota_unsubscribe(session->user);
 	if (session->user)
 		quota_disconnect(&session->server->quota, session->user);
 	peer_clear(&session->peer);
@@ -127,9 +140,11 @@ static void refuse(struct session *session, const char *what)
 	session_doom(session, DETACH_VIOLATION);
 }
 
-static bool good_header(const struct xdpd_header *header, size_t length)
+/* The version counts once it is agreed: HELLO is the same in all of them. */
+static bool good_header(const struct session *session, const struct xdpd_header *header, size_t length)
 {
-	return length >= sizeof(*header) && header->magic == XDPD_PROTOCOL_MAGIC && header->length == length;
+	return length >= sizeof(*header) && header->magic == XDPD_PROTOCOL_MAGIC && header->length == length &&
+	       (!session->greeted || header->version == XDPD_PROTOCOL_VERSION);
 }
 
 static void receive(struct session *session)
@@ -158,14 +173,16 @@ static void receive(struct session *session)
 		return;
 	}
 	close_received_fds(&message, &fds);
+	/* Members that the peer does not know yet are 0. */
+	memset(body.bytes + length, 0, sizeof(body) - (size_t)length);
 	if (length == 0)
 		session_doom(session, DETACH_DIED);
 	else if (fds || message.msg_flags & MSG_CTRUNC)
 		refuse(session, "fds that nobody asked for");
 	else if (message.msg_flags & MSG_TRUNC)
 		refuse(session, "a message that is too long");
-	else if (!good_header(&body.header, (size_t)length))
-		refuse(session, "not a message of this protocol, or its length is wrong");
+	else if (!good_header(session, &body.header, (size_t)length))
+		refuse(session, "not a message of this protocol, or its version or length is wrong");
 	else
 		session_handle(session, &body, (size_t)length);
 }
@@ -193,17 +210,38 @@ static int on_hello_limit(sd_event_source *source, uint64_t now, void *context)
 
 /* ---- new sessions ---- */
 
-static void turn_away(int fd, int code, const char *reason)
+static size_t count_queues(const struct daemon *daemon)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		count += daemon->interfaces[i]->n_queues;
+	return count;
+}
+
+/* Who is turned away tends to come again. */
+static void log_turned_away(struct server *server, const struct failure *why)
+{
+	uint64_t now;
+
+	(void)sd_event_now(server->daemon->event, CLOCK_MONOTONIC, &now);
+	if (server->turned_away_logged && now - server->turned_away_logged < TURNED_AWAY_LOG_USEC)
+		return;
+	server->turned_away_logged = now;
+	log_warning("turned a connection away (said once a minute at most): %s", why->text);
+}
+
+static void turn_away(int fd, const struct failure *why)
 {
 	struct xdpd_error error = {
 		.header = {.magic = XDPD_PROTOCOL_MAGIC,
 			   .version = XDPD_PROTOCOL_VERSION,
 			   .type = XDPD_ERROR,
 			   .length = sizeof(error)},
-		.code = (uint32_t)code,
+		.code = (uint32_t)why->code,
 	};
 
-	(void)snprintf(error.reason, sizeof(error.reason), "%s", reason);
+	(void)snprintf(error.reason, sizeof(error.reason), "%s", why->text);
 	(void)!send(fd, &error, sizeof(error), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -211,7 +249,7 @@ static int session_new(struct server *server, int fd)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	sd_event *event = server->daemon->event;
-	char reason[XDPD_REASON_MAX];
+	struct failure why;
 	int r;
 
 	if (!session) {
@@ -225,14 +263,17 @@ static int session_new(struct server *server, int fd)
 	server->n_sessions++;
 	r = peer_of_socket(&session->peer, fd);
 	if (r == 0) {
-		r = quota_connect(&server->quota, session->peer.uid, &session->user);
-		(void)snprintf(reason, sizeof(reason), "uid %u has %zu connections already (%s)", session->peer.uid,
-			       server->quota.connections_per_uid, r < 0 ? strerrorname_np(-r) : "");
-		if (r < 0)
-			turn_away(fd, -r, reason);
+		r = quota_connect(&server->quota, session->peer.uid, count_queues(server->daemon), &session->user,
+				  &why);
+		if (r < 0) {
+			turn_away(fd, &why);
+			log_turned_away(server, &why);
+		}
 	}
 	if (r == 0)
 		r = sd_event_add_io(event, &session->io, fd, EPOLLIN, on_session, session);
+	if (r >= 0)
+		r = sd_event_source_set_ratelimit(session->io, MESSAGES_PERIOD_USEC, MESSAGES);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &session->timer, CLOCK_MONOTONIC, HELLO_LIMIT_USEC, 0,
 					       on_hello_limit, session);
@@ -318,23 +359,19 @@ static int on_retry(sd_event_source *source, void *context)
 
 /* ---- listening ---- */
 
-/* A socket file that nobody listens on is left over from a daemon that was killed. */
-static int remove_stale(const struct sockaddr_un *address, struct failure *why)
+static int fail_to_make_way(const char *path, int code, struct failure *why)
 {
-	cleanup_fd int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat status;
-
-	if (lstat(address->sun_path, &status) < 0)
-		return 0;
-	if (!S_ISSOCK(status.st_mode))
-		return failure(why, EEXIST, "%s exists and is no socket (EEXIST); set another `socket: { path: ... }`",
-			    address->sun_path);
-	if (probe >= 0 &&
-	    (connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN))
-		return failure(why, EADDRINUSE, "%s: another xdpd listens there (EADDRINUSE); stop it, or set another "
-					     "`socket: { path: ... }`", address->sun_path);
-	(void)unlink(address->sun_path);
-	return 0;
+	switch (code) {
+	case EEXIST:
+		return failure(why, code, "%s exists and is no socket (EEXIST); set another `socket: { path: ... }`",
+			       path);
+	case EADDRINUSE:
+		return failure(why, code, "%s: another xdpd, or another program, listens there (EADDRINUSE); stop it, or set another "
+					  "`socket: { path: ... }`", path);
+	default:
+		return failure(why, code, "%s: can't tell whether somebody listens there, or remove it (%s); set "
+					  "another `socket: { path: ... }`", path, strerrorname_np(code));
+	}
 }
 
 static int listen_on_path(int *ret, const char *path, mode_t mode, struct failure *why)
@@ -346,9 +383,9 @@ static int listen_on_path(int *ret, const char *path, mode_t mode, struct failur
 	if (fd < 0)
 		return failure(why, errno, "can't make a UNIX socket (%s)", strerrorname_np(errno));
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	r = remove_stale(&address, why);
+	r = socket_file_remove_stale(&address, sizeof(address), SOCK_SEQPACKET);
 	if (r < 0)
-		return r;
+		return fail_to_make_way(path, -r, why);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return failure(why, errno, "%s: can't make the control socket (%s); its folder has to exist and to be "
 					"writable", path, strerrorname_np(errno));
@@ -357,6 +394,14 @@ static int listen_on_path(int *ret, const char *path, mode_t mode, struct failur
 		return failure(why, errno, "%s: can't listen (%s)", path, strerrorname_np(errno));
 	*ret = TAKE_FD(fd);
 	return 0;
+}
+
+/* Who is gone before the accept() must not leave the daemon waiting for the next. */
+static int set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
 static int add_sources(struct server *server)
@@ -395,6 +440,9 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, stru
 		r = listen_on_path(&server->fd, path, daemon->config->socket_mode, why);
 		if (r == 0)
 			server->path = strdup(path);
+	} else if (set_nonblocking(listen_fd) < 0) {
+		r = failure(why, errno, "can't make the service manager's socket non-blocking (%s)",
+			    strerrorname_np(errno));
 	}
 	if (r == 0) {
 		r = add_sources(server);

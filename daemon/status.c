@@ -72,17 +72,34 @@ static void take_verdicts(struct status *status, const struct interface *interfa
 	}
 }
 
-static void take_interface(struct status *status, struct interface *interface)
+static void take_interface(struct status *status, unsigned int parts, struct interface *interface)
 {
-	interface_describe(interface, &status->interfaces[status->n_interfaces++]);
+	if (parts & STATUS_INTERFACES)
+		interface_describe(interface, &status->interfaces[status->n_interfaces++]);
 	for (size_t i = 0; i < interface->n_queues; i++) {
 		struct queue *queue = interface->queues[i];
 
-		queue_describe(queue, &status->queues[status->n_queues++]);
-		if (queue->attachment)
+		if (parts & STATUS_QUEUES)
+			queue_describe(queue, &status->queues[status->n_queues++]);
+		if (parts & STATUS_CONSUMERS && queue->attachment)
 			attachment_describe(queue->attachment, &status->consumers[status->n_consumers++]);
 	}
-	take_verdicts(status, interface);
+	if (parts & STATUS_VERDICTS)
+		take_verdicts(status, interface);
+}
+
+/* Queues that are not as the file has them. */
+static uint32_t count_changed(const struct daemon *daemon)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < daemon->n_interfaces; i++) {
+		const struct interface *interface = daemon->interfaces[i];
+
+		for (size_t j = 0; j < interface->n_queues; j++)
+			count += daemon_is_runtime(daemon, interface->name, interface->queues[j]->id);
+	}
+	return count;
 }
 
 /* Queues that the file has and the running config has not, which no queue record can tell. */
@@ -108,18 +125,16 @@ static void take_daemon(struct status *status, const struct daemon *daemon)
 		.last_reload = daemon->last_reload,
 		.last_reload_ok = daemon->last_reload_ok,
 		.pid = (uint32_t)getpid(),
-		.runtime_changes = count_removed(daemon),
+		.runtime_changes = count_changed(daemon) + count_removed(daemon),
 	};
 	(void)snprintf(status->daemon.release, sizeof(status->daemon.release), "%s", XDPD_RELEASE);
 	(void)snprintf(status->daemon.config, sizeof(status->daemon.config), "%s", daemon->config_path);
-	for (size_t i = 0; i < status->n_queues; i++)
-		status->daemon.runtime_changes += status->queues[i].runtime;
 	memcpy(status->disconnects, daemon->disconnects, sizeof(status->disconnects));
 	if (daemon->server)
 		server_count(daemon->server, status->requests, status->request_failures, &status->sessions);
 }
 
-int daemon_snapshot(struct daemon *daemon, const struct status **ret)
+int status_take(struct daemon *daemon, unsigned int parts, const struct status **ret)
 {
 	struct status *status = &daemon->status;
 	struct sizes sizes = measure(daemon);
@@ -131,8 +146,13 @@ int daemon_snapshot(struct daemon *daemon, const struct status **ret)
 		return -ENOMEM;
 	status->n_interfaces = status->n_queues = status->n_consumers = status->n_verdicts = 0;
 	for (size_t i = 0; i < daemon->n_interfaces; i++)
-		take_interface(status, daemon->interfaces[i]);
+		take_interface(status, parts, daemon->interfaces[i]);
 	take_daemon(status, daemon);
 	*ret = status;
 	return 0;
+}
+
+int daemon_snapshot(struct daemon *daemon, const struct status **ret)
+{
+	return status_take(daemon, STATUS_ALL, ret);
 }

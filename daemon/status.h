@@ -63,4 +63,21 @@ struct status {
 	uint32_t sessions; /* connections to the control socket */
 };
 
+/* What costs system calls to find out, by interface, queue, consumer and channel. */
+enum status_part {
+	STATUS_INTERFACES = 1 << 0,
+	STATUS_QUEUES = 1 << 1,
+	STATUS_CONSUMERS = 1 << 2,
+	STATUS_VERDICTS = 1 << 3,
+	STATUS_ALL = STATUS_INTERFACES | STATUS_QUEUES | STATUS_CONSUMERS | STATUS_VERDICTS,
+};
+
+struct daemon;
+
+/*
+ * A fresh snapshot, valid until the next, with those of the arrays that `parts` (enum status_part) names; the others
+ * are empty. Returns 0 or -ENOMEM.
+ */
+int status_take(struct daemon *daemon, unsigned int parts, const struct status **ret);
+
 #endif

@@ -443,7 +443,7 @@ static void a_control_socket_in_use_is_refused_and_a_stale_one_taken_over(void *
 	add_pair(1);
 	daemon = instance_start(NEAR);
 	second_fails(instance_config(daemon),
-		     "xdpd.sock: another xdpd listens there (EADDRINUSE); stop it");
+		     "xdpd.sock: another xdpd, or another program, listens there (EADDRINUSE); stop it");
 	works(daemon);
 	child_kill(instance_child(daemon));
 	assert_int_equal(access(instance_socket(daemon), F_OK), 0);

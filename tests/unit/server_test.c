@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,17 +22,20 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/xdpd_protocol.h"
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
+#include "daemon/http.h"
 #include "daemon/log.h"
+#include "daemon/quota.h"
 #include "daemon/server.h"
 
 #define TIMEOUT_MS 5000
 
-static char folder[64], path[96];
+static char folder[64], path[96], metrics_path[96];
 static pid_t server_pid;
 
 /* ---- the server ---- */
@@ -40,27 +44,35 @@ static struct config *make_config(void)
 {
 	struct config_errors errors = {};
 	struct config *config = NULL;
-	char text[256];
+	char text[512];
 
 	(void)snprintf(text, sizeof(text),
-		       "socket: { path: %s }\nmetrics: { listen: off }\n"
+		       "socket: { path: %s }\nmetrics: { listen: \"unix:%s\" }\n"
 		       "access: { admin: { users: [%u] } }\n"
 		       "interfaces: [{ name: absent0, queues: [{ id: 0-1, frames: 64 }] }]\n",
-		       path, getuid());
+		       path, metrics_path, getuid());
 	if (config_parse("test", text, strlen(text), &config, &errors) < 0)
 		_exit(99);
 	return config;
 }
 
+static int collect(void *context, const struct status **ret)
+{
+	return daemon_snapshot(context, ret);
+}
+
 static int serve(int ready_fd)
 {
 	struct daemon daemon;
+	struct http_sources sources = {.collect = collect, .context = &daemon};
+	struct http *http;
 	struct failure why;
 	sd_event *event;
 
 	log_open(LOG_EMERG);
 	if (sd_event_new(&event) < 0 || daemon_init(&daemon, event, "test", make_config(), &why) < 0 ||
-	    server_start(&daemon.server, &daemon, -1, &why) < 0)
+	    server_start(&daemon.server, &daemon, -1, &why) < 0 ||
+	    http_start(&http, event, &daemon.config->metrics, &sources, &why) < 0)
 		return 98;
 	daemon_reconcile(&daemon);
 	(void)!write(ready_fd, "", 1);
@@ -68,6 +80,7 @@ static int serve(int ready_fd)
 	(void)sd_event_add_io(event, NULL, ready_fd, POLLHUP, NULL, NULL);
 	if (sd_event_loop(event) < 0)
 		return 97;
+	http_stop(http);
 	daemon_stop(&daemon);
 	daemon.server = server_stop(daemon.server);
 	daemon_free(&daemon);
@@ -101,6 +114,7 @@ static int start_server(void **state)
 	(void)snprintf(folder, sizeof(folder), "/tmp/xdpd-server-test.XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	(void)snprintf(path, sizeof(path), "%s/sock", folder);
+	(void)snprintf(metrics_path, sizeof(metrics_path), "%s/metrics", folder);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	server_pid = fork();
 	if (server_pid == 0) {
@@ -130,12 +144,19 @@ static int stop_server(void **state)
 
 /* ---- a client ---- */
 
-static int dial(void)
+static struct sockaddr_un address_of(const char *name)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", name);
+	return address;
+}
+
+static int dial(void)
+{
+	struct sockaddr_un address = address_of(path);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
@@ -253,11 +274,16 @@ static void server_goes_on(void)
 static size_t idle_fds; /* of the server, without a connection */
 
 /* The server sees the ends of connections in its own time. */
+static void expect_connections_left(size_t count)
+{
+	for (int i = 0; i < TIMEOUT_MS && server_fds() != idle_fds + count; i++)
+		usleep(1000);
+	assert_int_equal(server_fds(), idle_fds + count);
+}
+
 static void expect_no_connection_left(void)
 {
-	for (int i = 0; i < TIMEOUT_MS && server_fds() != idle_fds; i++)
-		usleep(1000);
-	assert_int_equal(server_fds(), idle_fds);
+	expect_connections_left(0);
 }
 
 /* ---- tests ---- */
@@ -330,6 +356,18 @@ static void a_longer_message_than_known_is_cut(void **state)
 	transmit(fd, &message, sizeof(message));
 	assert_int_equal(next(fd), sizeof(struct xdpd_welcome));
 	close(fd);
+}
+
+static void a_header_of_another_version_after_hello_ends_the_connection(void **state)
+{
+	struct xdpd_header subscribe;
+	int fd = dial_and_greet();
+
+	(void)state;
+	stamp(&subscribe, sizeof(subscribe), XDPD_SUBSCRIBE, 5);
+	subscribe.version = 2;
+	transmit(fd, &subscribe, sizeof(subscribe));
+	expect_violation(fd);
 }
 
 static void names_that_could_confuse_a_terminal_or_a_label_are_refused(void **state)
@@ -518,17 +556,131 @@ static void fds_that_nobody_asked_for_are_closed_and_end_the_connection(void **s
 static void a_client_that_never_reads_is_disconnected(void **state)
 {
 	struct xdpd_list_request request = {.kind = XDPD_LIST_QUEUES};
-	int fd = dial_and_greet();
 	bool ended = false;
+	int fds[16];
 
 	(void)state;
 	stamp(&request, sizeof(request), XDPD_LIST, 7);
-	/* Its quota is 16 MiB: some 30,000 records of the two queues. */
+	for (int i = 0; i < 16; i++)
+		fds[i] = dial_and_greet();
+	/* The quota of all together is 16 MiB: some 30,000 records of the two queues. */
 	for (int i = 0; i < 100000 && !ended; i++)
-		ended = send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0;
+		ended = send(fds[i % 16], &request, sizeof(request), MSG_NOSIGNAL) < 0;
 	assert_true(ended);
-	close(fd);
+	for (int i = 0; i < 16; i++)
+		close(fds[i]);
 	server_goes_on();
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Keeps the requests of a few connections under way until it is killed. */
+static pid_t start_flood(void)
+{
+	struct xdpd_list_request request = {.kind = XDPD_LIST_QUEUES};
+	struct pollfd fds[8];
+	pid_t pid;
+
+	stamp(&request, sizeof(request), XDPD_LIST, 7);
+	for (int i = 0; i < 8; i++)
+		fds[i] = (struct pollfd){.fd = dial_and_greet(), .events = POLLIN | POLLOUT};
+	pid = fork();
+	for (int i = 0; pid && i < 8; i++)
+		close(fds[i].fd);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (poll(fds, 8, -1) > 0) {
+		for (int i = 0; i < 8; i++) {
+			while (send(fds[i].fd, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+				;
+			while (recv(fds[i].fd, &reply, sizeof(reply), MSG_DONTWAIT) > 0)
+				;
+		}
+	}
+	_exit(0);
+}
+
+static void get_health(void)
+{
+	static const char request[] = "GET /healthz HTTP/1.1\r\nHost: xdpd\r\n\r\n";
+	struct sockaddr_un address = address_of(metrics_path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+	char answer[16] = {};
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	transmit(fd, request, sizeof(request) - 1);
+	assert_int_equal(poll(&readable, 1, TIMEOUT_MS), 1);
+	assert_int_equal(read(fd, answer, 12), 12);
+	assert_string_equal(answer, "HTTP/1.1 200");
+	close(fd);
+}
+
+static void a_flood_of_requests_neither_blinds_the_metrics_nor_other_sessions(void **state)
+{
+	pid_t flood = start_flood();
+	uint64_t before;
+
+	(void)state;
+	usleep(100000);
+	before = now_ms();
+	for (int i = 0; i < 10; i++) {
+		get_health();
+		server_goes_on();
+	}
+	assert_in_range(now_ms() - before, 0, 2000);
+	kill(flood, SIGKILL);
+	assert_int_equal(waitpid(flood, NULL, 0), flood);
+	expect_no_connection_left();
+}
+
+/* Every timer of sd-event's rests: none is set to a time to come. */
+static size_t armed_timers(void)
+{
+	char name[64], line[128];
+	size_t armed = 0;
+
+	for (int fd = 0; fd < 64; fd++) {
+		unsigned long long seconds, nanoseconds;
+		FILE *file;
+
+		(void)snprintf(name, sizeof(name), "/proc/%d/fdinfo/%d", server_pid, fd);
+		file = fopen(name, "re");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "it_value: (%llu, %llu)", &seconds, &nanoseconds) == 2)
+				armed += seconds || nanoseconds;
+		if (file)
+			fclose(file);
+	}
+	return armed;
+}
+
+static void a_session_that_floods_is_slowed_down_and_then_no_timer_is_left(void **state)
+{
+	struct xdpd_list_request request = {.kind = XDPD_LIST_DAEMON};
+	int fd = dial_and_greet();
+	uint64_t before = now_ms();
+
+	(void)state;
+	stamp(&request, sizeof(request), XDPD_LIST, 7);
+	for (int i = 0; i < 1000; i++) {
+		transmit(fd, &request, sizeof(request));
+		assert_true(next(fd) > 0);
+		assert_true(next(fd) > 0);
+		assert_int_equal(reply.header.type, XDPD_DONE);
+	}
+	/* 200 in 100 ms, after the first 200 */
+	assert_in_range(now_ms() - before, 300, 5000);
+	usleep(200000);
+	assert_int_equal(armed_timers(), 0);
+	close(fd);
 }
 
 static void random_messages_neither_crash_nor_leak(void **state)
@@ -557,17 +709,52 @@ static void random_messages_neither_crash_nor_leak(void **state)
 	expect_no_connection_left();
 }
 
-static void many_connections_of_one_uid_are_limited(void **state)
+/* Root's connections are bounded by the fds alone. */
+static void connections_of_a_uid_beyond_its_limit_are_turned_away_with_the_reason(void **state)
 {
-	/* The server's limit follows from its RLIMIT_NOFILE; the test only has to come and go many times. */
-	int fds[200];
+	int limit = 64 + 2 * 2, fds[64 + 2 * 2 + 1];
 
 	(void)state;
-	for (int i = 0; i < 200; i++)
+	if (getuid() == 0) {
+		assert_int_equal(chmod(folder, 0755), 0);
+		assert_int_equal(chmod(path, 0666), 0);
+		assert_int_equal(seteuid(65534), 0);
+	}
+	for (int i = 0; i <= limit; i++)
 		fds[i] = dial();
-	for (int i = 0; i < 200; i++)
-		close(fds[i]);
+	assert_int_equal(seteuid(getuid()), 0);
+	expect_error(fds[limit], 0, EUSERS);
+	expect_end(fds[limit]);
 	server_goes_on();
+	for (int i = 0; i < limit; i++)
+		close(fds[i]);
+	expect_no_connection_left();
+}
+
+static void subscriptions_of_a_uid_beyond_its_limit_are_refused(void **state)
+{
+	struct xdpd_header subscribe;
+	int fds[QUOTA_SUBSCRIPTIONS], fd = dial_and_greet();
+
+	(void)state;
+	stamp(&subscribe, sizeof(subscribe), XDPD_SUBSCRIBE, 5);
+	/* The second time on a connection changes nothing. */
+	for (int i = 0; i < 2 * QUOTA_SUBSCRIPTIONS; i++) {
+		if (i % 2 == 0)
+			fds[i / 2] = dial_and_greet();
+		transmit(fds[i / 2], &subscribe, sizeof(subscribe));
+		assert_true(next(fds[i / 2]) > 0);
+		assert_int_equal(reply.header.type, XDPD_DONE);
+	}
+	transmit(fd, &subscribe, sizeof(subscribe));
+	expect_error(fd, 5, EUSERS);
+	for (int i = 0; i < QUOTA_SUBSCRIPTIONS; i++)
+		close(fds[i]);
+	expect_connections_left(1);
+	transmit(fd, &subscribe, sizeof(subscribe));
+	assert_true(next(fd) > 0);
+	assert_int_equal(reply.header.type, XDPD_DONE);
+	close(fd);
 }
 
 static void a_reload_with_an_unreadable_file_says_so_and_changes_nothing(void **state)
@@ -585,6 +772,77 @@ static void a_reload_with_an_unreadable_file_says_so_and_changes_nothing(void **
 	server_goes_on();
 }
 
+/* ---- where it listens ---- */
+
+/* What server_start() says of a path, or of a socket from the service manager. */
+static int start_here(const char *here, int listen_fd, struct failure *why)
+{
+	struct daemon daemon;
+	sd_event *event;
+	int r;
+
+	assert_int_equal(sd_event_new(&event), 0);
+	assert_int_equal(daemon_init(&daemon, event, "test", make_config(), why), 0);
+	free(daemon.config->socket_path);
+	daemon.config->socket_path = strdup(here);
+	r = server_start(&daemon.server, &daemon, listen_fd, why);
+	daemon.server = server_stop(r == 0 ? daemon.server : NULL);
+	daemon_free(&daemon);
+	sd_event_unref(event);
+	return r;
+}
+
+static int listen_at(const char *here, int type)
+{
+	struct sockaddr_un address = address_of(here);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void a_socket_that_somebody_listens_on_is_left_alone_and_one_left_over_is_replaced(void **state)
+{
+	const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+	struct failure why;
+	char other[96];
+
+	(void)state;
+	(void)snprintf(other, sizeof(other), "%s/other", folder);
+	for (size_t i = 0; i < 3; i++) {
+		struct sockaddr_un address = address_of(other);
+		int fd = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+
+		assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+		if (types[i] != SOCK_DGRAM)
+			assert_int_equal(listen(fd, 1), 0);
+		assert_int_equal(start_here(other, -1, &why), -EADDRINUSE);
+		assert_non_null(strstr(why.text, other));
+		assert_int_equal(access(other, F_OK), 0);
+		close(fd);
+		assert_int_equal(start_here(other, -1, &why), 0);
+		assert_int_not_equal(access(other, F_OK), 0);
+	}
+}
+
+static void a_socket_from_the_service_manager_is_made_non_blocking_and_its_file_stays(void **state)
+{
+	struct failure why;
+	char other[96];
+	int fd, mine;
+
+	(void)state;
+	(void)snprintf(other, sizeof(other), "%s/other", folder);
+	fd = listen_at(other, SOCK_SEQPACKET);
+	mine = dup(fd);
+	assert_int_equal(start_here(path, fd, &why), 0);
+	assert_true(fcntl(mine, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(access(other, F_OK), 0);
+	close(mine);
+	assert_int_equal(unlink(other), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,6 +851,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_version_is_refused_with_both_versions_named),
 		cmocka_unit_test(a_version_range_that_includes_ours_is_served),
 		cmocka_unit_test(a_longer_message_than_known_is_cut),
+		cmocka_unit_test(a_header_of_another_version_after_hello_ends_the_connection),
 		cmocka_unit_test(names_that_could_confuse_a_terminal_or_a_label_are_refused),
 		cmocka_unit_test(an_unterminated_name_is_refused),
 		cmocka_unit_test(messages_of_every_wrong_length_end_the_connection),
@@ -606,7 +865,12 @@ int main(void)
 		cmocka_unit_test(fds_that_nobody_asked_for_are_closed_and_end_the_connection),
 		cmocka_unit_test(a_client_that_never_reads_is_disconnected),
 		cmocka_unit_test(random_messages_neither_crash_nor_leak),
-		cmocka_unit_test(many_connections_of_one_uid_are_limited),
+		cmocka_unit_test(connections_of_a_uid_beyond_its_limit_are_turned_away_with_the_reason),
+		cmocka_unit_test(subscriptions_of_a_uid_beyond_its_limit_are_refused),
+		cmocka_unit_test(a_flood_of_requests_neither_blinds_the_metrics_nor_other_sessions),
+		cmocka_unit_test(a_session_that_floods_is_slowed_down_and_then_no_timer_is_left),
+		cmocka_unit_test(a_socket_that_somebody_listens_on_is_left_alone_and_one_left_over_is_replaced),
+		cmocka_unit_test(a_socket_from_the_service_manager_is_made_non_blocking_and_its_file_stays),
 		cmocka_unit_test(a_reload_with_an_unreadable_file_says_so_and_changes_nothing),
 	};
 
