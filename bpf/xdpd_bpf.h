@@ -9,8 +9,8 @@
 
 /* What became of a frame. The names are the metric's `action` label. */
 enum xdpd_verdict {
-	XDPD_VERDICT_REDIRECT,	   /* to the consumer's socket, whose own drops XDP_STATISTICS counts */
-	XDPD_VERDICT_PASS,	   /* to the kernel's stack: no consumer is attached to the queue */
+	XDPD_VERDICT_REDIRECT, /* to the consumer's socket, whose own drops XDP_STATISTICS counts */
+	XDPD_VERDICT_PASS,     /* to the kernel's stack: no consumer is attached to the queue */
 	XDPD_VERDICT_PASS_OVERSIZE, /* to the kernel's stack: longer than a frame of the consumer's UMEM can hold */
 	XDPD_VERDICT_COUNT,
 };

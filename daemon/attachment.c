@@ -48,8 +48,8 @@ static sd_event *event_of(const struct attachment *attachment)
 static int set_timer(struct attachment *attachment, uint64_t delay, sd_event_time_handler_t handler)
 {
 	attachment->timer = sd_event_source_disable_unref(attachment->timer);
-	return sd_event_add_time_relative(event_of(attachment), &attachment->timer, CLOCK_MONOTONIC, delay,
-					  delay / 20, handler, attachment);
+	return sd_event_add_time_relative(event_of(attachment), &attachment->timer, CLOCK_MONOTONIC,
+					  delay, delay / 20, handler, attachment);
 }
 
 static int on_handshake_limit(sd_event_source *source, uint64_t now, void *context)
@@ -84,7 +84,8 @@ static void describe_grant(struct xdpd_grant *ret, const struct queue *queue, bo
 	const struct umem *umem = &queue->umem;
 	const struct xsk *xsk = &queue->xsk;
 
-	ret->flags = XDPD_GRANT_EXCLUSIVE | (xsk->bound == XDPD_BIND_ZERO_COPY ? XDPD_GRANT_ZERO_COPY : 0);
+	ret->flags = XDPD_GRANT_EXCLUSIVE |
+		     (xsk->bound == XDPD_BIND_ZERO_COPY ? XDPD_GRANT_ZERO_COPY : 0);
 	ret->n_fds = 2;
 	ret->wait_fd = 1;
 	ret->frames = umem->frames;
@@ -92,7 +93,8 @@ static void describe_grant(struct xdpd_grant *ret, const struct queue *queue, bo
 	ret->headroom = umem->headroom;
 	ret->filled = queue->filled;
 	ret->umem = (struct xdpd_region){.fd = 0, .offset = 0, .length = umem->size};
-	ret->account = (struct xdpd_region){.fd = 0, .offset = umem->size, .length = umem->account_length};
+	ret->account =
+		(struct xdpd_region){.fd = 0, .offset = umem->size, .length = umem->account_length};
 	place_ring(&ret->rx, &xsk->rings[XSK_RX]);
 	place_ring(&ret->fill, &xsk->rings[XSK_FILL]);
 	place_ring(&ret->completion, &xsk->rings[XSK_COMPLETION]);
@@ -100,19 +102,22 @@ static void describe_grant(struct xdpd_grant *ret, const struct queue *queue, bo
 		place_ring(&ret->tx, &xsk->rings[XSK_TX]);
 }
 
-int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer, const char *name,
-		     bool transmit, struct attachment_owner owner, struct xdpd_grant *grant, int fds[2],
-		     struct failure *why)
+int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer,
+		     const char *name, bool transmit, struct attachment_owner owner,
+		     struct xdpd_grant *grant, int fds[2], struct failure *why)
 {
 	const char *device = queue->interface->name;
 	struct attachment *attachment;
 
 	if (transmit && !queue->settings->attach.transmit)
-		return failure(why, EACCES, "%s queue %u: transmitting is not allowed here (EACCES); attach to "
-					 "receive only, or set `attach: { transmit: true }`", device, queue->id);
+		return failure(why, EACCES,
+			       "%s queue %u: transmitting is not allowed here (EACCES); attach to "
+			       "receive only, or set `attach: { transmit: true }`",
+			       device, queue->id);
 	attachment = calloc(1, sizeof(*attachment));
 	if (!attachment)
-		return failure(why, ENOMEM, "%s queue %u: no memory for an attachment", device, queue->id);
+		return failure(why, ENOMEM, "%s queue %u: no memory for an attachment", device,
+			       queue->id);
 	*attachment = (struct attachment){
 		.queue = queue,
 		.owner = owner,
@@ -127,7 +132,8 @@ int attachment_grant(struct attachment **ret, struct queue *queue, const struct 
 	(void)snprintf(attachment->name, sizeof(attachment->name), "%s", name);
 	if (set_timer(attachment, HANDSHAKE_LIMIT, on_handshake_limit) < 0) {
 		free(attachment);
-		return failure(why, ENOMEM, "%s queue %u: no memory for a timer", device, queue->id);
+		return failure(why, ENOMEM, "%s queue %u: no memory for a timer", device,
+			       queue->id);
 	}
 	describe_grant(grant, queue, transmit);
 	fds[0] = queue->umem.fd;
@@ -187,10 +193,11 @@ static int let_frames_flow(struct attachment *attachment, struct failure *why)
 	r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd, umem_capacity(&queue->umem))
 		     : -ENETDOWN;
 	if (r < 0)
-		return failure(why, -r, "%s queue %u: can't redirect to the socket (%s)", queue->interface->name,
-			    queue->id, strerrorname_np(-r));
+		return failure(why, -r, "%s queue %u: can't redirect to the socket (%s)",
+			       queue->interface->name, queue->id, strerrorname_np(-r));
 	if (set_timer(attachment, SAMPLE_INTERVAL, on_sample) < 0)
-		return failure(why, ENOMEM, "%s queue %u: no memory for a timer", queue->interface->name, queue->id);
+		return failure(why, ENOMEM, "%s queue %u: no memory for a timer",
+			       queue->interface->name, queue->id);
 	return 0;
 }
 
@@ -211,8 +218,9 @@ void attachment_start(struct attachment *attachment)
 		return;
 	}
 	daemon_tell(queue->interface->daemon, XDPD_EVENT_ATTACHED, about(attachment),
-		    "consumer `%s` attached (uid %u, pid %d, %s)", attachment->name, attachment->uid,
-		    attachment->pid, attachment->transmit ? "receives and transmits" : "receives");
+		    "consumer `%s` attached (uid %u, pid %d, %s)", attachment->name,
+		    attachment->uid, attachment->pid,
+		    attachment->transmit ? "receives and transmits" : "receives");
 	owner.started(owner.context, NULL);
 }
 
@@ -236,7 +244,8 @@ void attachment_end(struct attachment *attachment, enum detach_reason reason)
 	free(attachment);
 }
 
-void attachment_revoke(struct attachment *attachment, enum detach_reason reason, int code, const char *why)
+void attachment_revoke(struct attachment *attachment, enum detach_reason reason, int code,
+		       const char *why)
 {
 	struct attachment_owner owner = attachment->owner;
 
@@ -251,8 +260,10 @@ void attachment_recheck(struct attachment *attachment)
 
 	if (attachment->owner.allowed(attachment->owner.context, &queue->settings->attach.who))
 		return;
-	(void)snprintf(why, sizeof(why), "%s queue %u: uid %u may not attach any more (EACCES): the config was changed",
-		       queue->interface->name, queue->id, attachment->uid);
+	(void)snprintf(
+		why, sizeof(why),
+		"%s queue %u: uid %u may not attach any more (EACCES): the config was changed",
+		queue->interface->name, queue->id, attachment->uid);
 	attachment_revoke(attachment, DETACH_NOT_ALLOWED, EACCES, why);
 }
 

@@ -39,20 +39,21 @@ struct attachment {
 	uid_t uid;
 	pid_t pid;
 	bool transmit;
-	bool running; /* frames flow */
+	bool running;	   /* frames flow */
 	uint64_t attached; /* seconds since the epoch */
 	uint64_t receive_bytes_before, transmit_packets_before, transmit_bytes_before;
-	sd_event_source *timer; /* while it starts: its time limit or next try; then: the sampling */
-	uint64_t give_up;	/* CLOCK_MONOTONIC, microseconds */
+	sd_event_source
+		*timer;	  /* while it starts: its time limit or next try; then: the sampling */
+	uint64_t give_up; /* CLOCK_MONOTONIC, microseconds */
 };
 
 /*
  * Grants the queue to a peer and fills in the message and its fds, which stay the daemon's. The queue is READY.
  * Returns 0 or -errno with a sentence: -EACCES, -ENOMEM, -EOPNOTSUPP.
  */
-int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer, const char *name,
-		     bool transmit, struct attachment_owner owner, struct xdpd_grant *grant, int fds[2],
-		     struct failure *why);
+int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer,
+		     const char *name, bool transmit, struct attachment_owner owner,
+		     struct xdpd_grant *grant, int fds[2], struct failure *why);
 
 /* The consumer has mapped the rings: binds if need be and lets frames flow. The owner hears of the outcome. */
 void attachment_start(struct attachment *attachment);
@@ -64,7 +65,8 @@ void attachment_recheck(struct attachment *attachment);
 void attachment_end(struct attachment *attachment, enum detach_reason reason);
 
 /* The same, and the owner is told why. */
-void attachment_revoke(struct attachment *attachment, enum detach_reason reason, int code, const char *why);
+void attachment_revoke(struct attachment *attachment, enum detach_reason reason, int code,
+		       const char *why);
 
 void attachment_describe(struct attachment *attachment, struct xdpd_consumer_record *ret);
 

@@ -42,18 +42,18 @@ static inline void cleanup_close_file(FILE **file)
 #define cleanup_free __attribute__((cleanup(cleanup_free_pointer)))
 #define cleanup_file __attribute__((cleanup(cleanup_close_file)))
 
-#define TAKE_PTR(pointer)                     \
-	({                                    \
+#define TAKE_PTR(pointer)                           \
+	({                                          \
 		typeof(pointer) taken_ = (pointer); \
-		(pointer) = NULL;             \
-		taken_;                       \
+		(pointer) = NULL;                   \
+		taken_;                             \
 	})
 
-#define TAKE_FD(fd)              \
-	({                       \
+#define TAKE_FD(fd)                \
+	({                         \
 		int taken_ = (fd); \
-		(fd) = -1;       \
-		taken_;          \
+		(fd) = -1;         \
+		taken_;            \
 	})
 
 #endif

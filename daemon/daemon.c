@@ -74,13 +74,15 @@ static void view_clear(struct view *view)
 	free(view->queues);
 }
 
-static void view_kept(struct view *view, const struct interface *interface, struct plan_queue *queues)
+static void view_kept(struct view *view, const struct interface *interface,
+		      struct plan_queue *queues)
 {
 	for (size_t i = 0; i < interface->n_queues; i++)
-		queues[i] = (struct plan_queue){.id = interface->queues[i]->id,
-						.waiting = interface->queues[i]->state == XDPD_QUEUE_WAITING,
-						.again = queue_may_succeed_now(interface->queues[i]),
-						.settings = interface->queues[i]->settings};
+		queues[i] = (struct plan_queue){
+			.id = interface->queues[i]->id,
+			.waiting = interface->queues[i]->state == XDPD_QUEUE_WAITING,
+			.again = queue_may_succeed_now(interface->queues[i]),
+			.settings = interface->queues[i]->settings};
 	view->interfaces[view->n_interfaces++] = (struct plan_interface){
 		.name = interface->name,
 		.config = interface->config,
@@ -94,7 +96,8 @@ static void view_kept(struct view *view, const struct interface *interface, stru
 	};
 }
 
-static void view_wanted(struct view *view, struct daemon *daemon, const struct config_interface *config)
+static void view_wanted(struct view *view, struct daemon *daemon,
+			const struct config_interface *config)
 {
 	struct nic_link link = {};
 	struct nic_details details = {};
@@ -115,7 +118,8 @@ static int view_take(struct view *ret, struct daemon *daemon)
 
 	for (size_t i = 0; i < daemon->n_interfaces; i++)
 		n_queues += daemon->interfaces[i]->n_queues;
-	view.interfaces = calloc(daemon->n_interfaces + daemon->config->n_interfaces + 1, sizeof(*view.interfaces));
+	view.interfaces = calloc(daemon->n_interfaces + daemon->config->n_interfaces + 1,
+				 sizeof(*view.interfaces));
 	view.queues = calloc(n_queues + 1, sizeof(*view.queues));
 	if (!view.interfaces || !view.queues) {
 		view_clear(&view);
@@ -134,7 +138,8 @@ static int view_take(struct view *ret, struct daemon *daemon)
 
 static void keep_interface(struct daemon *daemon, const struct config_interface *config)
 {
-	struct interface **grown = reallocarray(daemon->interfaces, daemon->n_interfaces + 1, sizeof(*grown));
+	struct interface **grown =
+		reallocarray(daemon->interfaces, daemon->n_interfaces + 1, sizeof(*grown));
 	struct interface *interface;
 
 	if (!grown)
@@ -164,9 +169,11 @@ static void close_one(struct interface *interface, struct queue *queue)
 	if (!interface->link.ifindex)
 		queue_close(queue, DETACH_INTERFACE_GONE, "the interface is gone");
 	else if (interface->redirect && interface->redirect->ifindex != interface->link.ifindex)
-		queue_close(queue, DETACH_INTERFACE_GONE, "another interface has taken this one's name");
+		queue_close(queue, DETACH_INTERFACE_GONE,
+			    "another interface has taken this one's name");
 	else if (queue->id >= interface->details.channels)
-		queue_close(queue, DETACH_INTERFACE_GONE, "the interface has fewer receive queues now");
+		queue_close(queue, DETACH_INTERFACE_GONE,
+			    "the interface has fewer receive queues now");
 	else
 		queue_close(queue, DETACH_REMOVED, "the queue's or interface's settings changed");
 }
@@ -307,7 +314,8 @@ int daemon_reload(struct daemon *daemon, FILE *report)
 	daemon->last_reload_ok = r == 0;
 	if (r < 0) {
 		report_errors(report, &errors);
-		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, LOG_NOTHING, "reload failed, nothing changed: %s",
+		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, LOG_NOTHING,
+			    "reload failed, nothing changed: %s",
 			    errors.n_lines ? errors.lines[0] : strerror(-r));
 		config_errors_clear(&errors);
 		return r;
@@ -324,7 +332,8 @@ static int fail_errors(struct failure *why, int code, struct config_errors *erro
 	for (size_t i = 1; i < errors->n_lines; i++) {
 		size_t length = strlen(why->text);
 
-		(void)snprintf(why->text + length, sizeof(why->text) - length, "\n%s", errors->lines[i]);
+		(void)snprintf(why->text + length, sizeof(why->text) - length, "\n%s",
+			       errors->lines[i]);
 	}
 	config_errors_clear(errors);
 	return -code;
@@ -344,28 +353,32 @@ static int run_text(struct daemon *daemon, char *text, struct failure *why)
 	return r < 0 ? failure(why, -r, "no memory to change the queues") : 0;
 }
 
-int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why)
+int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment,
+		     struct failure *why)
 {
 	struct config_errors errors = {};
 	char *text;
-	int r = config_text_add_queue(daemon->config_path, daemon->config->source, device, fragment, &text,
-				      &errors);
+	int r = config_text_add_queue(daemon->config_path, daemon->config->source, device, fragment,
+				      &text, &errors);
 
 	return r < 0 ? fail_errors(why, -r, &errors) : run_text(daemon, text, why);
 }
 
-int daemon_remove_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why)
+int daemon_remove_queue(struct daemon *daemon, const char *device, const char *fragment,
+			struct failure *why)
 {
 	const struct interface *interface = daemon_find_interface(daemon, device);
 	struct config_errors errors = {};
 	char *text;
-	int r = config_text_remove_queue(daemon->config_path, daemon->config->source, device, fragment,
-					 interface ? interface->details.channels : 0, &text, &errors);
+	int r = config_text_remove_queue(daemon->config_path, daemon->config->source, device,
+					 fragment, interface ? interface->details.channels : 0,
+					 &text, &errors);
 
 	return r < 0 ? fail_errors(why, -r, &errors) : run_text(daemon, text, why);
 }
 
-static const struct config_queue *find_settings(const struct config *config, const char *device, uint32_t queue)
+static const struct config_queue *find_settings(const struct config *config, const char *device,
+						uint32_t queue)
 {
 	const struct config_interface *interface = config_find_interface(config, device);
 
@@ -391,7 +404,8 @@ static bool is_ours(void *context, int ifindex, const char *name)
 	const struct daemon *daemon = context;
 
 	for (size_t i = 0; i < daemon->n_interfaces; i++)
-		if (daemon->interfaces[i]->link.ifindex == ifindex || !strcmp(daemon->interfaces[i]->name, name))
+		if (daemon->interfaces[i]->link.ifindex == ifindex ||
+		    !strcmp(daemon->interfaces[i]->name, name))
 			return true;
 	return false;
 }
@@ -408,8 +422,8 @@ static int on_link_change(sd_event_source *source, int fd, uint32_t events, void
 	return 0;
 }
 
-int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path, struct config *config,
-		struct failure *why)
+int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
+		struct config *config, struct failure *why)
 {
 	int r;
 
@@ -426,9 +440,11 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 	r = nic_open(&daemon->nic);
 	if (r < 0)
 		return failure(why, -r, "can't open netlink sockets (%s)", strerrorname_np(-r));
-	r = sd_event_add_io(event, &daemon->nic_source, nic_fd(daemon->nic), EPOLLIN, on_link_change, daemon);
+	r = sd_event_add_io(event, &daemon->nic_source, nic_fd(daemon->nic), EPOLLIN,
+			    on_link_change, daemon);
 	if (r < 0)
-		return failure(why, -r, "can't watch for changes of interfaces (%s)", strerrorname_np(-r));
+		return failure(why, -r, "can't watch for changes of interfaces (%s)",
+			       strerrorname_np(-r));
 	return 0;
 }
 

@@ -28,14 +28,15 @@ struct daemon {
 	sd_event *event;
 	const char *config_path;
 	struct config *config; /* running: the file's, and what was changed since */
-	struct config *file;   /* as the file was at the last successful load; NULL: the same as `config` */
+	struct config
+		*file; /* as the file was at the last successful load; NULL: the same as `config` */
 	struct nic *nic;
 	sd_event_source *nic_source;
 	struct interface **interfaces; /* in the order in which they were first wanted */
 	size_t n_interfaces;
 	struct totals_table totals;
 	enum handover handover;
-	bool multi_buffer; /* sockets take frames of several buffers */
+	bool multi_buffer;     /* sockets take frames of several buffers */
 	struct server *server; /* NULL until it listens */
 	struct status status;  /* the last snapshot */
 	uint64_t started;      /* seconds since the epoch */
@@ -46,8 +47,8 @@ struct daemon {
 };
 
 /* Takes the config over. Returns 0 or -errno with a sentence; ends with daemon_free() in any case. */
-int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path, struct config *config,
-		struct failure *why);
+int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
+		struct config *config, struct failure *why);
 
 /* Ends every consumer, telling it that xdpd stops, every queue and every program. The server is still there. */
 void daemon_stop(struct daemon *daemon);
@@ -65,14 +66,18 @@ int daemon_reconcile(struct daemon *daemon);
 int daemon_reload(struct daemon *daemon, FILE *report);
 
 /* Changes the running config. Returns 0 or -errno with a sentence: -EEXIST, -ENOENT, -EINVAL. */
-int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why);
-int daemon_remove_queue(struct daemon *daemon, const char *device, const char *fragment, struct failure *why);
+int daemon_add_queue(struct daemon *daemon, const char *device, const char *fragment,
+		     struct failure *why);
+int daemon_remove_queue(struct daemon *daemon, const char *device, const char *fragment,
+			struct failure *why);
 
 struct interface *daemon_find_interface(const struct daemon *daemon, const char *name);
 
 /* Says once what happened: to the log, to subscribers and to the consumers that it is about. */
-__attribute__((format(printf, 4, 5))) void daemon_tell(struct daemon *daemon, enum xdpd_event_kind kind,
-						       struct log_context about, const char *format, ...);
+__attribute__((format(printf, 4, 5))) void daemon_tell(struct daemon *daemon,
+						       enum xdpd_event_kind kind,
+						       struct log_context about, const char *format,
+						       ...);
 
 /* The config's settings of a queue differ from the file's. */
 bool daemon_is_runtime(const struct daemon *daemon, const char *device, uint32_t queue);

@@ -19,7 +19,7 @@ struct failure {
 
 /* Returns -code, so that `return failure(why, EBUSY, "...")` is a function's last word. `why` may be NULL. */
 __attribute__((format(printf, 3, 4))) static inline int failure(struct failure *why, int code,
-							     const char *format, ...)
+								const char *format, ...)
 {
 	if (why) {
 		va_list args;

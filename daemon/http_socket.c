@@ -35,9 +35,9 @@ static const char *next_step(int code, sa_family_t family)
 static int fail_to_listen(struct failure *why, int code, const struct config_metrics *where)
 {
 	return failure(why, code,
-		    "metrics: can't listen on %s: %s (%s); %s (`metrics: { listen: ... }`)",
-		    where->text, strerror(code), strerrorname_np(code),
-		    next_step(code, where->address.ss_family));
+		       "metrics: can't listen on %s: %s (%s); %s (`metrics: { listen: ... }`)",
+		       where->text, strerror(code), strerrorname_np(code),
+		       next_step(code, where->address.ss_family));
 }
 
 static int bind_path(struct http_socket *made, const struct config_metrics *where)

@@ -27,7 +27,8 @@ struct interface *interface_free(struct interface *interface, enum detach_reason
 	if (!interface)
 		return NULL;
 	while (interface->n_queues)
-		interface_remove_queue(interface, interface->queues[interface->n_queues - 1]->id, reason);
+		interface_remove_queue(interface, interface->queues[interface->n_queues - 1]->id,
+				       reason);
 	interface_detach_program(interface);
 	sd_event_source_disable_unref(interface->look);
 	free(interface->queues);
@@ -48,14 +49,17 @@ static bool is_up(const struct nic_link *link)
 }
 
 /* Not the carrier, which comes and goes with a driver's reset, and not our own program. */
-static bool differs(const struct interface *interface, const struct nic_link *link, uint32_t channels)
+static bool differs(const struct interface *interface, const struct nic_link *link,
+		    uint32_t channels)
 {
 	const struct nic_link *now = &interface->link;
 	const struct redirect *redirect = interface->redirect;
-	bool foreign_program = now->program_id && !(redirect && redirect->program_id == now->program_id);
+	bool foreign_program =
+		now->program_id && !(redirect && redirect->program_id == now->program_id);
 
 	return now->ifindex != link->ifindex || now->up != link->up || now->mtu != link->mtu ||
-	       now->rx_queues_max != link->rx_queues_max || interface->details.channels != channels ||
+	       now->rx_queues_max != link->rx_queues_max ||
+	       interface->details.channels != channels ||
 	       (interface->why.code == EBUSY && !foreign_program);
 }
 
@@ -73,7 +77,8 @@ void interface_refresh(struct interface *interface)
 	int r = nic_find(nic, interface->name, now);
 
 	if (r < 0) {
-		log_write(LOG_WARNING, (struct log_context){.device = interface->name, .queue = UINT32_MAX},
+		log_write(LOG_WARNING,
+			  (struct log_context){.device = interface->name, .queue = UINT32_MAX},
 			  "can't ask the kernel about the interface: %s", strerror(-r));
 		return;
 	}
@@ -92,7 +97,9 @@ void interface_refresh(struct interface *interface)
 	}
 	if (now->ifindex && is_up(now) != is_up(&before))
 		tell(interface, is_up(now) ? XDPD_EVENT_LINK_UP : XDPD_EVENT_LINK_DOWN,
-		     is_up(now) ? "link up" : now->up ? "no carrier" : "link down");
+		     is_up(now) ? "link up"
+		     : now->up	? "no carrier"
+				: "link down");
 }
 
 static void log_lines(const struct interface *interface, const char *lines)
@@ -124,8 +131,9 @@ static void look_while_occupied(struct interface *interface, bool occupied)
 	if (!occupied)
 		interface->look = sd_event_source_disable_unref(interface->look);
 	else if (!interface->look)
-		(void)sd_event_add_time_relative(interface->daemon->event, &interface->look, CLOCK_MONOTONIC,
-						 LOOK_INTERVAL, 0, on_look, interface);
+		(void)sd_event_add_time_relative(interface->daemon->event, &interface->look,
+						 CLOCK_MONOTONIC, LOOK_INTERVAL, 0, on_look,
+						 interface);
 }
 
 int interface_attach_program(struct interface *interface)
@@ -141,7 +149,8 @@ int interface_attach_program(struct interface *interface)
 	if (interface->link.rx_queues_max > slots)
 		slots = interface->link.rx_queues_max;
 	r = redirect_attach(&interface->redirect, interface->name, interface->link.ifindex, slots,
-			    interface->config->mode, interface->daemon->multi_buffer, &why, &verifier_log);
+			    interface->config->mode, interface->daemon->multi_buffer, &why,
+			    &verifier_log);
 	news = strcmp(interface->why.text, why.text) != 0;
 	interface->why = why;
 	interface->failed_generation = r < 0 ? interface->generation : 0;
@@ -191,7 +200,8 @@ struct queue *interface_find_queue(const struct interface *interface, uint32_t i
 {
 	size_t at = position_of(interface, id);
 
-	return at < interface->n_queues && interface->queues[at]->id == id ? interface->queues[at] : NULL;
+	return at < interface->n_queues && interface->queues[at]->id == id ? interface->queues[at]
+									   : NULL;
 }
 
 void interface_explain_waiting(const struct interface *interface, struct queue *queue)
@@ -201,17 +211,22 @@ void interface_explain_waiting(const struct interface *interface, struct queue *
 	if (queue->state != XDPD_QUEUE_WAITING)
 		return;
 	if (!interface->link.ifindex)
-		failure(&queue->why, ENETDOWN, "%s queue %u: there is no such interface now (ENETDOWN)", interface->name,
-		     queue->id);
+		failure(&queue->why, ENETDOWN,
+			"%s queue %u: there is no such interface now (ENETDOWN)", interface->name,
+			queue->id);
 	else if (queue->id >= channels)
-		failure(&queue->why, ENOENT, "%s queue %u: the interface has only queues 0 to %u (ENOENT); see "
-					  "`ethtool -l %s`", interface->name, queue->id, channels - 1, interface->name);
+		failure(&queue->why, ENOENT,
+			"%s queue %u: the interface has only queues 0 to %u (ENOENT); see "
+			"`ethtool -l %s`",
+			interface->name, queue->id, channels - 1, interface->name);
 }
 
-int interface_add_queue(struct interface *interface, uint32_t id, const struct config_queue *settings)
+int interface_add_queue(struct interface *interface, uint32_t id,
+			const struct config_queue *settings)
 {
 	size_t at = position_of(interface, id);
-	struct queue **grown = reallocarray(interface->queues, interface->n_queues + 1, sizeof(*grown));
+	struct queue **grown =
+		reallocarray(interface->queues, interface->n_queues + 1, sizeof(*grown));
 	struct queue *queue;
 
 	if (!grown)
@@ -263,8 +278,8 @@ void interface_describe(const struct interface *interface, struct xdpd_interface
 	(void)snprintf(ret->device, sizeof(ret->device), "%s", interface->name);
 	(void)snprintf(ret->driver, sizeof(ret->driver), "%s", interface->details.driver);
 	if (!interface->link.ifindex)
-		(void)snprintf(ret->reason, sizeof(ret->reason), "%s: there is no such interface yet",
-			       interface->name);
+		(void)snprintf(ret->reason, sizeof(ret->reason),
+			       "%s: there is no such interface yet", interface->name);
 	else
 		(void)snprintf(ret->reason, sizeof(ret->reason), "%s", interface->why.text);
 	for (size_t i = 0; i < interface->n_queues; i++)

@@ -29,8 +29,8 @@ struct interface {
 	 */
 	uint64_t generation;
 	uint64_t failed_generation; /* of the attempt to attach the program; 0: it did not fail */
-	sd_event_source *look; /* while another XDP program is in the way */
-	struct queue **queues;	   /* sorted by id */
+	sd_event_source *look;	    /* while another XDP program is in the way */
+	struct queue **queues;	    /* sorted by id */
 	size_t n_queues;
 };
 
@@ -55,7 +55,8 @@ void interface_detach_program(struct interface *interface);
 struct queue *interface_find_queue(const struct interface *interface, uint32_t id);
 
 /* Returns 0 or -ENOMEM. */
-int interface_add_queue(struct interface *interface, uint32_t id, const struct config_queue *settings);
+int interface_add_queue(struct interface *interface, uint32_t id,
+			const struct config_queue *settings);
 
 void interface_remove_queue(struct interface *interface, uint32_t id, enum detach_reason reason);
 

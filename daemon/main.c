@@ -39,8 +39,10 @@ static void print_help(void)
 	printf("Usage: xdpd [--config FILE] [--verbose]\n"
 	       "       xdpd --check FILE\n"
 	       "\n"
-	       "Owns AF_XDP on this machine's interfaces and hands frames to unprivileged consumers.\n"
-	       "Runs in the foreground; ends at SIGTERM or SIGINT, reads its config again at SIGHUP.\n"
+	       "Owns AF_XDP on this machine's interfaces and hands frames to unprivileged "
+	       "consumers.\n"
+	       "Runs in the foreground; ends at SIGTERM or SIGINT, reads its config again at "
+	       "SIGHUP.\n"
 	       "\n"
 	       "  -c, --config FILE  the config (default: " CONFIG_DEFAULT_PATH ")\n"
 	       "      --check FILE   say what is wrong with a config, all of it, and end\n"
@@ -48,7 +50,8 @@ static void print_help(void)
 	       "      --version      print the version and end\n"
 	       "  -h, --help         print this and end\n"
 	       "\n"
-	       "Exit status: 0 ended as asked, 1 could not start or go on, 78 the config is not valid.\n");
+	       "Exit status: 0 ended as asked, 1 could not start or go on, 78 the config is not "
+	       "valid.\n");
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -137,19 +140,23 @@ static int activated_socket(struct failure *why, int *ret)
 
 	if (count < 0)
 		return failure(why, -count, "can't take the sockets of the service manager (%s)",
-			    strerrorname_np(-count));
+			       strerrorname_np(-count));
 	if (count > 1)
-		return failure(why, EINVAL, "the service manager passes %d sockets; xdpd.socket has one", count);
+		return failure(why, EINVAL,
+			       "the service manager passes %d sockets; xdpd.socket has one", count);
 	if (count == 1 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
-		return failure(why, EINVAL, "the service manager's socket is not a listening UNIX socket of type "
-					 "SOCK_SEQPACKET; use ListenSequentialPacket=");
+		return failure(
+			why, EINVAL,
+			"the service manager's socket is not a listening UNIX socket of type "
+			"SOCK_SEQPACKET; use ListenSequentialPacket=");
 	*ret = count == 1 ? SD_LISTEN_FDS_START : -1;
 	return 0;
 }
 
 /* ---- on the event loop ---- */
 
-static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+			    void *context)
 {
 	struct process *process = context;
 	cleanup_free char *text = NULL;
@@ -195,7 +202,8 @@ static void describe(const struct daemon *daemon, char *ret, size_t size)
 			attached += interface->queues[j]->state == XDPD_QUEUE_ATTACHED;
 		}
 	}
-	(void)snprintf(ret, size, "STATUS=%zu interfaces, %zu queues: %zu attached, %zu ready, %zu not",
+	(void)snprintf(ret, size,
+		       "STATUS=%zu interfaces, %zu queues: %zu attached, %zu ready, %zu not",
 		       daemon->n_interfaces, queues, attached, ready, queues - ready - attached);
 }
 
@@ -223,8 +231,9 @@ static int on_idle(sd_event_source *source, void *context)
 	(void)source;
 	describe(&process->daemon, status, sizeof(status));
 	if (!process->telling && strcmp(status, process->status))
-		(void)sd_event_add_time_relative(process->daemon.event, &process->telling, CLOCK_MONOTONIC,
-						 STATUS_INTERVAL_USEC, 0, on_time_to_tell, process);
+		(void)sd_event_add_time_relative(process->daemon.event, &process->telling,
+						 CLOCK_MONOTONIC, STATUS_INTERVAL_USEC, 0,
+						 on_time_to_tell, process);
 	return 0;
 }
 

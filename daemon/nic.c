@@ -51,8 +51,8 @@ static void drop_leftovers(struct mnl_socket *socket)
  * Sends the request in `nic->buffer` and gives each answer to `callback`. Returns 0 or -errno; -ETIMEDOUT
  * if there is no answer.
  */
-static int ask(struct nic *nic, struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t callback,
-	       void *context)
+static int ask(struct nic *nic, struct mnl_socket *socket, struct nlmsghdr *request,
+	       mnl_cb_t callback, void *context)
 {
 	const uint32_t sequence = ++nic->sequence;
 	const uint32_t port = mnl_socket_get_portid(socket);
@@ -73,7 +73,8 @@ static int ask(struct nic *nic, struct mnl_socket *socket, struct nlmsghdr *requ
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		/* An answer that was given up may come late. */
 		if (answer->nlmsg_seq == sequence)
-			r = mnl_cb_run(nic->buffer, (size_t)length, sequence, port, callback, context);
+			r = mnl_cb_run(nic->buffer, (size_t)length, sequence, port, callback,
+				       context);
 	} while (r > MNL_CB_STOP);
 	return r < 0 ? -errno : 0;
 }
@@ -134,7 +135,8 @@ static struct family find_family(struct nic *nic, const char *name)
 	struct family family = {};
 
 	mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, name);
-	return ask(nic, nic->generic, request, read_family, &family) == 0 ? family : (struct family){};
+	return ask(nic, nic->generic, request, read_family, &family) == 0 ? family
+									  : (struct family){};
 }
 
 static int open_netlink(struct mnl_socket **ret, int bus)
@@ -144,7 +146,8 @@ static int open_netlink(struct mnl_socket **ret, int bus)
 	if (!socket)
 		return -errno;
 	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
+	    setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
+		       sizeof(patience)) < 0) {
 		int saved = errno;
 
 		mnl_socket_close(socket);
@@ -245,7 +248,8 @@ static int read_link(const struct nlmsghdr *message, void *context)
 	mnl_attr_for_each(attribute, message, sizeof(*info)) {
 		switch (mnl_attr_get_type(attribute)) {
 		case IFLA_IFNAME:
-			(void)snprintf(link->name, sizeof(link->name), "%s", mnl_attr_get_str(attribute));
+			(void)snprintf(link->name, sizeof(link->name), "%s",
+				       mnl_attr_get_str(attribute));
 			break;
 		case IFLA_MTU:
 			link->mtu = mnl_attr_get_u32(attribute);
@@ -275,7 +279,8 @@ static int look_at_link(const struct nlmsghdr *message, void *context)
 
 	if (message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK) {
 		(void)read_link(message, &link);
-		watcher->any = watcher->any || watcher->concerns(watcher->context, link.ifindex, link.name);
+		watcher->any = watcher->any ||
+			       watcher->concerns(watcher->context, link.ifindex, link.name);
 	}
 	return MNL_CB_OK;
 }
@@ -313,11 +318,12 @@ static int look_at_channels(const struct nlmsghdr *message, void *context)
 	return MNL_CB_OK;
 }
 
-static void drain(struct nic *nic, struct mnl_socket *socket, mnl_cb_t look, struct watcher *watcher)
+static void drain(struct nic *nic, struct mnl_socket *socket, mnl_cb_t look,
+		  struct watcher *watcher)
 {
 	for (;;) {
-		ssize_t length =
-			recv(mnl_socket_get_fd(socket), nic->buffer, sizeof(nic->buffer), MSG_DONTWAIT);
+		ssize_t length = recv(mnl_socket_get_fd(socket), nic->buffer, sizeof(nic->buffer),
+				      MSG_DONTWAIT);
 
 		if (length >= 0)
 			(void)mnl_cb_run(nic->buffer, (size_t)length, 0, 0, look, watcher);
@@ -328,7 +334,8 @@ static void drain(struct nic *nic, struct mnl_socket *socket, mnl_cb_t look, str
 	}
 }
 
-bool nic_drain(struct nic *nic, bool (*concerns)(void *context, int ifindex, const char *name), void *context)
+bool nic_drain(struct nic *nic, bool (*concerns)(void *context, int ifindex, const char *name),
+	       void *context)
 {
 	struct watcher watcher = {concerns, context, nic->ethtool.id, false};
 
@@ -363,7 +370,8 @@ static int read_channels(const struct nlmsghdr *message, void *context)
 	mnl_attr_for_each(attribute, message, sizeof(struct genlmsghdr)) {
 		uint16_t type = mnl_attr_get_type(attribute);
 
-		if (type == ETHTOOL_A_CHANNELS_RX_COUNT || type == ETHTOOL_A_CHANNELS_COMBINED_COUNT)
+		if (type == ETHTOOL_A_CHANNELS_RX_COUNT ||
+		    type == ETHTOOL_A_CHANNELS_COMBINED_COUNT)
 			*channels += mnl_attr_get_u32(attribute);
 	}
 	return MNL_CB_OK;
@@ -375,7 +383,8 @@ static uint32_t count_channels(struct nic *nic, const struct nic_link *link)
 	uint32_t channels = 0;
 
 	if (nic->ethtool.id) {
-		struct nlmsghdr *request = generic_request(nic, nic->ethtool.id, ETHTOOL_MSG_CHANNELS_GET);
+		struct nlmsghdr *request =
+			generic_request(nic, nic->ethtool.id, ETHTOOL_MSG_CHANNELS_GET);
 		struct nlattr *header = mnl_attr_nest_start(request, ETHTOOL_A_CHANNELS_HEADER);
 
 		mnl_attr_put_u32(request, ETHTOOL_A_HEADER_DEV_INDEX, (uint32_t)link->ifindex);

@@ -5,14 +5,10 @@
 #include <stdlib.h>
 
 const char *const plan_kind_names[] = {
-	[PLAN_CLOSE_QUEUE] = "close queue",
-	[PLAN_REMOVE_QUEUE] = "remove queue",
-	[PLAN_DETACH_PROGRAM] = "detach program",
-	[PLAN_REMOVE_INTERFACE] = "remove interface",
-	[PLAN_ADD_INTERFACE] = "add interface",
-	[PLAN_ATTACH_PROGRAM] = "attach program",
-	[PLAN_ADD_QUEUE] = "add queue",
-	[PLAN_OPEN_QUEUE] = "open queue",
+	[PLAN_CLOSE_QUEUE] = "close queue",	  [PLAN_REMOVE_QUEUE] = "remove queue",
+	[PLAN_DETACH_PROGRAM] = "detach program", [PLAN_REMOVE_INTERFACE] = "remove interface",
+	[PLAN_ADD_INTERFACE] = "add interface",	  [PLAN_ATTACH_PROGRAM] = "attach program",
+	[PLAN_ADD_QUEUE] = "add queue",		  [PLAN_OPEN_QUEUE] = "open queue",
 };
 
 /* The comparison of one interface: the wanted side, the actual side, and what follows for all its queues. */
@@ -39,12 +35,13 @@ static int append(struct plan *plan, struct plan_action action)
 
 static int append_interface(struct plan *plan, enum plan_kind kind, const struct comparison *of)
 {
-	return append(plan, (struct plan_action){
-				    .kind = kind, .device = of->actual->name, .interface = of->wanted});
+	return append(plan, (struct plan_action){.kind = kind,
+						 .device = of->actual->name,
+						 .interface = of->wanted});
 }
 
-static int append_queue(struct plan *plan, enum plan_kind kind, const struct comparison *of, uint32_t id,
-			const struct config_queue *settings)
+static int append_queue(struct plan *plan, enum plan_kind kind, const struct comparison *of,
+			uint32_t id, const struct config_queue *settings)
 {
 	return append(plan, (struct plan_action){.kind = kind,
 						 .device = of->actual->name,
@@ -151,8 +148,8 @@ static struct comparison compare(const struct config *wanted, const struct plan_
 	};
 }
 
-int plan_diff(struct plan *ret, const struct config *wanted, const struct plan_interface *interfaces,
-	      size_t n_interfaces)
+int plan_diff(struct plan *ret, const struct config *wanted,
+	      const struct plan_interface *interfaces, size_t n_interfaces)
 {
 	struct plan plan = {};
 	int r = 0;

@@ -25,8 +25,8 @@ struct plan_queue {
 struct plan_interface {
 	const char *name;
 	const struct config_interface *config; /* that it is kept with; NULL: not kept yet */
-	int ifindex;	     /* as the kernel has it now; 0: absent */
-	uint32_t channels;   /* receive queues now; 0: absent */
+	int ifindex;			       /* as the kernel has it now; 0: absent */
+	uint32_t channels;		       /* receive queues now; 0: absent */
 	int program_ifindex; /* where xdpd's program is attached, or was refused as things are; 0: nowhere */
 	const struct plan_queue *queues; /* sorted by id */
 	size_t n_queues;
@@ -34,13 +34,13 @@ struct plan_interface {
 
 /* In the order in which they are carried out: first all that ends, then all that begins. */
 enum plan_kind {
-	PLAN_CLOSE_QUEUE,      /* end its socket and consumer; it stays, waiting */
-	PLAN_REMOVE_QUEUE,     /* end and forget it */
+	PLAN_CLOSE_QUEUE,  /* end its socket and consumer; it stays, waiting */
+	PLAN_REMOVE_QUEUE, /* end and forget it */
 	PLAN_DETACH_PROGRAM,
 	PLAN_REMOVE_INTERFACE, /* forget it */
 	PLAN_ADD_INTERFACE,    /* keep it */
 	PLAN_ATTACH_PROGRAM,
-	PLAN_ADD_QUEUE,	       /* keep it, waiting */
+	PLAN_ADD_QUEUE, /* keep it, waiting */
 	PLAN_OPEN_QUEUE,
 };
 
@@ -50,8 +50,9 @@ struct plan_action {
 	enum plan_kind kind;
 	const char *device;
 	uint32_t queue; /* of the queue actions */
-	const struct config_interface *interface; /* wanted settings; NULL where it is not wanted any more */
-	const struct config_queue *settings;	  /* likewise, of the queue actions */
+	const struct config_interface
+		*interface; /* wanted settings; NULL where it is not wanted any more */
+	const struct config_queue *settings; /* likewise, of the queue actions */
 };
 
 struct plan {
@@ -64,8 +65,8 @@ struct plan {
  * in the plan are those of `wanted` and `interfaces` and live as long as they. Returns 0 and sets `*ret`, to
  * be ended with plan_clear(), or -ENOMEM. Any thread; touches nothing else.
  */
-int plan_diff(struct plan *ret, const struct config *wanted, const struct plan_interface *interfaces,
-	      size_t n_interfaces);
+int plan_diff(struct plan *ret, const struct config *wanted,
+	      const struct plan_interface *interfaces, size_t n_interfaces);
 
 void plan_clear(struct plan *plan);
 

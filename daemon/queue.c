@@ -15,13 +15,15 @@
  * A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second; what failed for
  * another reason, and makes its UMEM anew, after 1, 2, 4 ... 64 s.
  */
-#define RETRY_FIRST_MS	5
-#define BUSY_LAST_MS	1000
-#define FAILED_LAST_MS	64000
-#define FAILED_FIRST	8 /* as after so many tries */
-#define RELEASING_TRIES 9 /* about 2.3 s: the kernel needs some 20 ms, so somebody holds the socket */
+#define RETRY_FIRST_MS 5
+#define BUSY_LAST_MS   1000
+#define FAILED_LAST_MS 64000
+#define FAILED_FIRST   8 /* as after so many tries */
+#define RELEASING_TRIES \
+	9 /* about 2.3 s: the kernel needs some 20 ms, so somebody holds the socket */
 
-struct queue *queue_new(struct interface *interface, uint32_t id, const struct config_queue *settings)
+struct queue *queue_new(struct interface *interface, uint32_t id,
+			const struct config_queue *settings)
 {
 	struct queue *queue = calloc(1, sizeof(*queue));
 
@@ -43,7 +45,8 @@ struct queue *queue_new(struct interface *interface, uint32_t id, const struct c
 
 bool queue_may_succeed_now(const struct queue *queue)
 {
-	return queue->state == XDPD_QUEUE_FAILED && queue->failed_generation != queue->interface->generation;
+	return queue->state == XDPD_QUEUE_FAILED &&
+	       queue->failed_generation != queue->interface->generation;
 }
 
 /* Sets `why` beforehand, where the state has one. */
@@ -58,8 +61,9 @@ static void enter(struct queue *queue, enum xdpd_queue_state state)
 	if (!has_reason)
 		queue->why = (struct failure){};
 	if (news)
-		daemon_tell(queue->interface->daemon, XDPD_EVENT_QUEUE_STATE, about, "%s%s%s", name_of(&queue_state_names, state),
-			    has_reason ? ": " : "", has_reason ? queue->why.text : "");
+		daemon_tell(queue->interface->daemon, XDPD_EVENT_QUEUE_STATE, about, "%s%s%s",
+			    name_of(&queue_state_names, state), has_reason ? ": " : "",
+			    has_reason ? queue->why.text : "");
 }
 
 /* ---- figures ---- */
@@ -150,12 +154,14 @@ void queue_describe(struct queue *queue, struct xdpd_queue_record *ret)
 		.delivery = settings->delivery,
 		.wanted_bind = settings->bind,
 		.bind = queue->bind_mode,
-		.runtime = daemon_is_runtime(queue->interface->daemon, queue->interface->name, queue->id),
+		.runtime = daemon_is_runtime(queue->interface->daemon, queue->interface->name,
+					     queue->id),
 		.frames = settings->frames,
 		.frame_size = settings->frame_size,
 		.headroom = settings->headroom,
 		.rx = {settings->rings.rx, xsk_entries(xsk, XSK_RX)},
-		.tx = {settings->attach.transmit ? settings->rings.tx : 0, xsk_entries(xsk, XSK_TX)},
+		.tx = {settings->attach.transmit ? settings->rings.tx : 0,
+		       xsk_entries(xsk, XSK_TX)},
 		.fill = {settings->rings.fill, xsk_entries(xsk, XSK_FILL)},
 		.completion = {settings->rings.completion, xsk_entries(xsk, XSK_COMPLETION)},
 		.receive_packets = queue->totals->receive_packets,
@@ -197,22 +203,30 @@ static int fail_prepare(struct queue *queue, int code)
 
 	switch (code) {
 	case EPERM:
-		return failure(&queue->why, code, "%s queue %u: may not open an AF_XDP socket (EPERM); xdpd needs "
-					       "CAP_NET_RAW", device, queue->id);
+		return failure(&queue->why, code,
+			       "%s queue %u: may not open an AF_XDP socket (EPERM); xdpd needs "
+			       "CAP_NET_RAW",
+			       device, queue->id);
 	case EAFNOSUPPORT:
-		return failure(&queue->why, code, "%s queue %u: this kernel has no AF_XDP (EAFNOSUPPORT); it needs "
-					       "CONFIG_XDP_SOCKETS", device, queue->id);
+		return failure(&queue->why, code,
+			       "%s queue %u: this kernel has no AF_XDP (EAFNOSUPPORT); it needs "
+			       "CONFIG_XDP_SOCKETS",
+			       device, queue->id);
 	case ENOBUFS:
-		return failure(&queue->why, code, "%s queue %u: %u frames of %u bytes exceed the locked-memory limit "
-					       "(ENOBUFS); raise LimitMEMLOCK= or lower `frames`", device,
-			    queue->id, queue->settings->frames, queue->settings->frame_size);
+		return failure(&queue->why, code,
+			       "%s queue %u: %u frames of %u bytes exceed the locked-memory limit "
+			       "(ENOBUFS); raise LimitMEMLOCK= or lower `frames`",
+			       device, queue->id, queue->settings->frames,
+			       queue->settings->frame_size);
 	case ENOMEM:
-		return failure(&queue->why, code, "%s queue %u: no memory for %u frames of %u bytes (ENOMEM); lower "
-					       "`frames`", device, queue->id, queue->settings->frames,
-			    queue->settings->frame_size);
+		return failure(&queue->why, code,
+			       "%s queue %u: no memory for %u frames of %u bytes (ENOMEM); lower "
+			       "`frames`",
+			       device, queue->id, queue->settings->frames,
+			       queue->settings->frame_size);
 	default:
-		return failure(&queue->why, code, "%s queue %u: can't open the AF_XDP socket (%s)", device,
-			    queue->id, strerrorname_np(code));
+		return failure(&queue->why, code, "%s queue %u: can't open the AF_XDP socket (%s)",
+			       device, queue->id, strerrorname_np(code));
 	}
 }
 
@@ -236,7 +250,7 @@ static int prepare(struct queue *queue)
 	}
 
 	/* A transmitter needs frames of its own from the start: its TX ring's worth, at most half. */
-	for_transmission = !transmit				      ? 0
+	for_transmission = !transmit				       ? 0
 			   : settings->rings.tx < settings->frames / 2 ? settings->rings.tx
 								       : settings->frames / 2;
 	queue->filled = settings->frames - for_transmission;
@@ -263,14 +277,19 @@ static int fail_held(struct queue *queue, struct failure *why)
 	const char *device = queue->interface->name;
 
 	if (!former->name[0] && queue->tries < RELEASING_TRIES)
-		return failure(why, EBUSY, "%s queue %u: waits for an AF_XDP socket to be released (EBUSY)", device,
-			       queue->id);
+		return failure(why, EBUSY,
+			       "%s queue %u: waits for an AF_XDP socket to be released (EBUSY)",
+			       device, queue->id);
 	if (!former->name[0])
-		return failure(why, EBUSY, "%s queue %u: another program's AF_XDP socket has the queue (EBUSY); end "
-					"that program, `ss --xdp -p` lists them", device, queue->id);
-	return failure(why, EBUSY, "%s queue %u: former consumer `%s` (uid %u, pid %d) still holds its socket "
-				   "(EBUSY); the queue is free as soon as it closes it or ends", device, queue->id,
-		       former->name, former->uid, former->pid);
+		return failure(
+			why, EBUSY,
+			"%s queue %u: another program's AF_XDP socket has the queue (EBUSY); end "
+			"that program, `ss --xdp -p` lists them",
+			device, queue->id);
+	return failure(why, EBUSY,
+		       "%s queue %u: former consumer `%s` (uid %u, pid %d) still holds its socket "
+		       "(EBUSY); the queue is free as soon as it closes it or ends",
+		       device, queue->id, former->name, former->uid, former->pid);
 }
 
 static int fail_bind(struct queue *queue, int code, struct failure *why)
@@ -281,23 +300,30 @@ static int fail_bind(struct queue *queue, int code, struct failure *why)
 	case EBUSY:
 		return fail_held(queue, why);
 	case EOPNOTSUPP:
-		return failure(why, code, "%s queue %u: %s has no zero-copy (EOPNOTSUPP); set `bind: copy` or `auto`",
-			    device, queue->id,
-			    queue->interface->redirect && queue->interface->redirect->mode == XDPD_MODE_GENERIC
-				    ? "generic mode"
-				    : "the driver");
+		return failure(
+			why, code,
+			"%s queue %u: %s has no zero-copy (EOPNOTSUPP); set `bind: copy` or `auto`",
+			device, queue->id,
+			queue->interface->redirect &&
+					queue->interface->redirect->mode == XDPD_MODE_GENERIC
+				? "generic mode"
+				: "the driver");
 	case ENETDOWN:
-		return failure(why, code, "%s queue %u: the link is down (ENETDOWN); `ip link set %s up`", device,
-			    queue->id, device);
+		return failure(why, code,
+			       "%s queue %u: the link is down (ENETDOWN); `ip link set %s up`",
+			       device, queue->id, device);
 	case ENODEV:
-		return failure(why, code, "%s queue %u: the interface is gone (ENODEV)", device, queue->id);
+		return failure(why, code, "%s queue %u: the interface is gone (ENODEV)", device,
+			       queue->id);
 	case EINVAL:
-		return failure(why, code, "%s queue %u: the kernel refuses the bind (EINVAL); the driver may not take "
-				       "frames of %u bytes with its MTU, or have no such queue for AF_XDP", device,
-			    queue->id, queue->settings->frame_size);
+		return failure(why, code,
+			       "%s queue %u: the kernel refuses the bind (EINVAL); the driver may "
+			       "not take "
+			       "frames of %u bytes with its MTU, or have no such queue for AF_XDP",
+			       device, queue->id, queue->settings->frame_size);
 	default:
-		return failure(why, code, "%s queue %u: can't bind the AF_XDP socket (%s)", device, queue->id,
-			    strerrorname_np(code));
+		return failure(why, code, "%s queue %u: can't bind the AF_XDP socket (%s)", device,
+			       queue->id, strerrorname_np(code));
 	}
 }
 
@@ -326,8 +352,8 @@ static void retry_later(struct queue *queue, uint64_t longest)
 		delay = longest;
 	queue->tries++;
 	queue->retry = sd_event_source_disable_unref(queue->retry);
-	(void)sd_event_add_time_relative(queue->interface->daemon->event, &queue->retry, CLOCK_MONOTONIC,
-					 delay * 1000, 1000, on_retry, queue);
+	(void)sd_event_add_time_relative(queue->interface->daemon->event, &queue->retry,
+					 CLOCK_MONOTONIC, delay * 1000, 1000, on_retry, queue);
 }
 
 static void forget_former(struct queue *queue)
@@ -361,19 +387,25 @@ static int refuse_unbound(struct queue *queue)
 	const char *device = queue->interface->name;
 
 	if (queue->settings->handover == CONFIG_HANDOVER_BOUND)
-		return failure(&queue->why, EOPNOTSUPP,
-			       "%s queue %u: this kernel can't map a bound socket's rings, and `handover: bound` "
-			       "rules out the other way; use a newer kernel or set `handover: auto`", device,
-			       queue->id);
+		return failure(
+			&queue->why, EOPNOTSUPP,
+			"%s queue %u: this kernel can't map a bound socket's rings, and `handover: "
+			"bound` "
+			"rules out the other way; use a newer kernel or set `handover: auto`",
+			device, queue->id);
 	if (!queue->settings->attach.transmit)
-		return failure(&queue->why, EOPNOTSUPP,
-			       "%s queue %u: this kernel can't map a bound socket's rings, and an unbound one does "
-			       "not keep to `transmit: false`; use a newer kernel or allow it to transmit", device,
-			       queue->id);
+		return failure(
+			&queue->why, EOPNOTSUPP,
+			"%s queue %u: this kernel can't map a bound socket's rings, and an unbound "
+			"one does "
+			"not keep to `transmit: false`; use a newer kernel or allow it to transmit",
+			device, queue->id);
 	if (!xsk_confinement_holds(device))
 		return failure(&queue->why, EOPNOTSUPP,
-			       "%s queue %u: this kernel can't map a bound socket's rings, nor keep an unbound one to "
-			       "its interface; use a newer kernel", device, queue->id);
+			       "%s queue %u: this kernel can't map a bound socket's rings, nor "
+			       "keep an unbound one to "
+			       "its interface; use a newer kernel",
+			       device, queue->id);
 	return 0;
 }
 
@@ -386,7 +418,8 @@ static void arrange_handover(struct queue *queue)
 	struct daemon *daemon = queue->interface->daemon;
 
 	if (daemon->handover == HANDOVER_UNKNOWN)
-		daemon->handover = xsk_can_be_mapped(&queue->xsk) ? HANDOVER_BOUND : HANDOVER_UNBOUND;
+		daemon->handover =
+			xsk_can_be_mapped(&queue->xsk) ? HANDOVER_BOUND : HANDOVER_UNBOUND;
 	if (daemon->handover == HANDOVER_BOUND) {
 		become_ready(queue);
 		return;
@@ -410,12 +443,14 @@ static void try_bind(struct queue *queue)
 	} else if (r == -EBUSY) {
 		/* Most often a socket that was closed here just now, a consumer's or one of other settings. */
 		fail_bind(queue, -r, &queue->why);
-		enter(queue, queue->tries < RELEASING_TRIES ? XDPD_QUEUE_RELEASING : XDPD_QUEUE_BUSY);
+		enter(queue,
+		      queue->tries < RELEASING_TRIES ? XDPD_QUEUE_RELEASING : XDPD_QUEUE_BUSY);
 		retry_later(queue, BUSY_LAST_MS);
 	} else {
 		/* What the link's news or another config have to change is not tried again before. */
 		fail_bind(queue, -r, &queue->why);
-		fail_open(queue, r != -EOPNOTSUPP && r != -EINVAL && r != -ENETDOWN && r != -ENODEV);
+		fail_open(queue,
+			  r != -EOPNOTSUPP && r != -EINVAL && r != -ENETDOWN && r != -ENODEV);
 	}
 }
 
@@ -481,8 +516,8 @@ static void remember_former(struct queue *queue, const char *name, uid_t uid, pi
 	former->pid = pid;
 	if (pidfd < 0)
 		return;
-	if (sd_event_add_io(queue->interface->daemon->event, &former->exit, pidfd, EPOLLIN, on_former_exit,
-			    queue) < 0)
+	if (sd_event_add_io(queue->interface->daemon->event, &former->exit, pidfd, EPOLLIN,
+			    on_former_exit, queue) < 0)
 		close_fd(pidfd);
 	else
 		(void)sd_event_source_set_io_fd_own(former->exit, true);
@@ -491,7 +526,8 @@ static void remember_former(struct queue *queue, const char *name, uid_t uid, pi
 void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
 {
 	/* A socket that is still unbound, as when its bind found the queue taken, keeps no other out. */
-	const bool was_bound = queue->xsk.bound != XDPD_BIND_NONE || !xsk_can_be_mapped(&queue->xsk);
+	const bool was_bound =
+		queue->xsk.bound != XDPD_BIND_NONE || !xsk_can_be_mapped(&queue->xsk);
 
 	close_socket(queue);
 	if (was_bound)
@@ -511,7 +547,9 @@ int queue_bind_late(struct queue *queue, struct failure *why)
 
 	/* Bound already: EBUSY too. */
 	if (r == -EINVAL || (r == -EBUSY && !xsk_can_be_mapped(&queue->xsk)))
-		return failure(why, EPROTO, "%s queue %u: the consumer bound or changed the socket that it was "
-					 "handed (%s)", queue->interface->name, queue->id, strerrorname_np(-r));
+		return failure(why, EPROTO,
+			       "%s queue %u: the consumer bound or changed the socket that it was "
+			       "handed (%s)",
+			       queue->interface->name, queue->id, strerrorname_np(-r));
 	return r < 0 ? fail_bind(queue, -r, why) : 0;
 }

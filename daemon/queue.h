@@ -48,7 +48,7 @@ struct queue {
 	uint32_t id;
 	const struct config_queue *settings; /* of the running config */
 	enum xdpd_queue_state state;
-	struct failure why; /* for every state but READY and ATTACHED */
+	struct failure why;	    /* for every state but READY and ATTACHED */
 	uint64_t failed_generation; /* of the interface, when it became FAILED */
 
 	struct umem umem;
@@ -65,12 +65,14 @@ struct queue {
 	uint32_t seen_received; /* RX producer and TX consumer at the last sample */
 	uint32_t seen_transmitted;
 	uint64_t seen_bytes;
-	uint64_t unclaimed_packets; /* redirected by the program, as counted when the socket was put in place */
-	uint64_t socket_packets;    /* received through this socket */
+	uint64_t
+		unclaimed_packets; /* redirected by the program, as counted when the socket was put in place */
+	uint64_t socket_packets; /* received through this socket */
 };
 
 /* Owned by the interface, ends with queue_free(). NULL: no memory. */
-struct queue *queue_new(struct interface *interface, uint32_t id, const struct config_queue *settings);
+struct queue *queue_new(struct interface *interface, uint32_t id,
+			const struct config_queue *settings);
 
 /* It is closed. NULL is fine. Returns NULL. */
 struct queue *queue_free(struct queue *queue);

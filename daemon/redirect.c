@@ -37,7 +37,8 @@ static struct bpf_program *program_of(const struct xdpd_bpf *bpf, enum variant v
 
 static int load_variant(struct redirect *redirect, enum variant variant, char *log, size_t log_size)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log, .kernel_log_size = log_size);
+	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
+		    .kernel_log_size = log_size);
 	struct xdpd_bpf *bpf = xdpd_bpf__open_opts(&options);
 	int r;
 
@@ -78,18 +79,23 @@ static int fail_occupied(struct failure *why, const char *device, int ifindex)
 	cleanup_fd int fd = -1;
 
 	if (bpf_xdp_query_id(ifindex, 0, &id) < 0 || id == 0)
-		return failure(why, EBUSY, "%s: another XDP program is attached (EBUSY); detach it first", device);
+		return failure(why, EBUSY,
+			       "%s: another XDP program is attached (EBUSY); detach it first",
+			       device);
 	fd = bpf_prog_get_fd_by_id(id);
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0 || !info.name[0])
 		return failure(why, EBUSY,
-			    "%s: another XDP program is attached, id %u (EBUSY); see `bpftool prog show id %u`, "
-			    "detach it first", device, id, id);
+			       "%s: another XDP program is attached, id %u (EBUSY); see `bpftool "
+			       "prog show id %u`, "
+			       "detach it first",
+			       device, id, id);
 	return failure(why, EBUSY,
-		    "%s: another XDP program is attached, `%s`, id %u (EBUSY); detach it first", device,
-		    info.name, id);
+		       "%s: another XDP program is attached, `%s`, id %u (EBUSY); detach it first",
+		       device, info.name, id);
 }
 
-static int fail_attach(struct failure *why, const char *device, int ifindex, enum xdpd_xdp_mode mode, int code)
+static int fail_attach(struct failure *why, const char *device, int ifindex,
+		       enum xdpd_xdp_mode mode, int code)
 {
 	const char *word = mode == XDPD_MODE_GENERIC ? "generic" : "native";
 
@@ -98,21 +104,28 @@ static int fail_attach(struct failure *why, const char *device, int ifindex, enu
 	case EEXIST:
 		return fail_occupied(why, device, ifindex);
 	case EPERM:
-		return failure(why, code, "%s: may not attach an XDP program (EPERM); xdpd needs CAP_NET_ADMIN and "
-				       "CAP_BPF", device);
+		return failure(
+			why, code,
+			"%s: may not attach an XDP program (EPERM); xdpd needs CAP_NET_ADMIN and "
+			"CAP_BPF",
+			device);
 	case EOPNOTSUPP:
-		return failure(why, code, "%s: the driver has no %s XDP mode (%s); set `mode: %s`", device, word,
-			    strerrorname_np(code), mode == XDPD_MODE_GENERIC ? "native" : "auto` or `generic");
+		return failure(why, code, "%s: the driver has no %s XDP mode (%s); set `mode: %s`",
+			       device, word, strerrorname_np(code),
+			       mode == XDPD_MODE_GENERIC ? "native" : "auto` or `generic");
 	case EINVAL:
 	case ENOSPC:
 	case ERANGE:
 	case E2BIG:
-		return failure(why, code, "%s: the driver refuses an XDP program in %s mode as the interface is "
-				       "configured (%s); see the kernel's log: often its MTU, LRO or number of queues; or set `mode: generic`",
-			    device, word, strerrorname_np(code));
+		return failure(
+			why, code,
+			"%s: the driver refuses an XDP program in %s mode as the interface is "
+			"configured (%s); see the kernel's log: often its MTU, LRO or number of "
+			"queues; or set `mode: generic`",
+			device, word, strerrorname_np(code));
 	default:
-		return failure(why, code, "%s: can't attach the XDP program in %s mode (%s)", device, word,
-			    strerrorname_np(code));
+		return failure(why, code, "%s: can't attach the XDP program in %s mode (%s)",
+			       device, word, strerrorname_np(code));
 	}
 }
 
@@ -131,11 +144,12 @@ static int attach_link(struct redirect *redirect, int ifindex, enum xdpd_xdp_mod
 /* These are about the interface or us; every other error is the driver's way to say that native mode can't be. */
 static bool generic_would_fail_too(int result)
 {
-	return result == -EBUSY || result == -EEXIST || result == -EPERM || result == -ENODEV || result == -ENOMEM;
+	return result == -EBUSY || result == -EEXIST || result == -EPERM || result == -ENODEV ||
+	       result == -ENOMEM;
 }
 
-static int attach(struct redirect *redirect, const char *device, int ifindex, enum xdpd_xdp_mode wanted,
-		  struct failure *why)
+static int attach(struct redirect *redirect, const char *device, int ifindex,
+		  enum xdpd_xdp_mode wanted, struct failure *why)
 {
 	enum xdpd_xdp_mode mode = wanted == XDPD_MODE_AUTO ? XDPD_MODE_NATIVE : wanted;
 	int r = attach_link(redirect, ifindex, mode);
@@ -162,7 +176,8 @@ static uint32_t program_id(const struct redirect *redirect)
 }
 
 int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint32_t queues,
-		    enum xdpd_xdp_mode mode, bool multi_buffer, struct failure *why, char **verifier_log)
+		    enum xdpd_xdp_mode mode, bool multi_buffer, struct failure *why,
+		    char **verifier_log)
 {
 	cleanup_free char *log = calloc(1, VERIFIER_LOG_SIZE);
 	struct redirect *redirect = calloc(1, sizeof(*redirect));
@@ -181,15 +196,20 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 	if (r < 0) {
 		if (log[0])
 			*verifier_log = TAKE_PTR(log);
-		failure(why, -r, r == -EPERM ? "%s: may not load the XDP program (%s); xdpd needs CAP_BPF and CAP_NET_ADMIN"
-					  : "%s: the kernel refuses the XDP program (%s); it needs Linux 5.18, and "
-					    "the verifier's log is in xdpd's log", device, strerrorname_np(-r));
+		failure(why, -r,
+			r == -EPERM ? "%s: may not load the XDP program (%s); xdpd needs CAP_BPF "
+				      "and CAP_NET_ADMIN"
+				    : "%s: the kernel refuses the XDP program (%s); it needs Linux "
+				      "5.18, and "
+				      "the verifier's log is in xdpd's log",
+			device, strerrorname_np(-r));
 		redirect_detach(redirect);
 		return r;
 	}
 	redirect->per_cpu = calloc((size_t)redirect->cpus, sizeof(*redirect->per_cpu));
-	r = redirect->per_cpu ? attach(redirect, device, ifindex, mode, why)
-			      : failure(why, ENOMEM, "%s: no memory for the XDP program's counters", device);
+	r = redirect->per_cpu
+		    ? attach(redirect, device, ifindex, mode, why)
+		    : failure(why, ENOMEM, "%s: no memory for the XDP program's counters", device);
 	if (r < 0) {
 		redirect_detach(redirect);
 		return r;
@@ -203,13 +223,16 @@ static int set_capacity(struct redirect *redirect, uint32_t queue, uint32_t capa
 {
 	const struct xdpd_bpf_queue value = {.capacity = capacity};
 
-	return bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.queues), &queue, &value, BPF_ANY) < 0 ? -errno
-													 : 0;
+	return bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.queues), &queue, &value,
+				   BPF_ANY) < 0
+		       ? -errno
+		       : 0;
 }
 
 int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint32_t capacity)
 {
-	if (bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue, &socket_fd, BPF_ANY) < 0)
+	if (bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue, &socket_fd,
+				BPF_ANY) < 0)
 		return -errno;
 	return set_capacity(redirect, queue, capacity);
 }
@@ -220,11 +243,13 @@ void redirect_clear(struct redirect *redirect, uint32_t queue)
 	(void)bpf_map_delete_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue);
 }
 
-static int sum_over_cpus(const struct redirect *redirect, uint32_t index, struct xdpd_bpf_counter *ret)
+static int sum_over_cpus(const struct redirect *redirect, uint32_t index,
+			 struct xdpd_bpf_counter *ret)
 {
 	struct xdpd_bpf_counter sum = {};
 
-	if (bpf_map_lookup_elem(bpf_map__fd(redirect->bpf->maps.counters), &index, redirect->per_cpu) < 0)
+	if (bpf_map_lookup_elem(bpf_map__fd(redirect->bpf->maps.counters), &index,
+				redirect->per_cpu) < 0)
 		return -errno;
 	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
 		sum.packets += redirect->per_cpu[cpu].packets;
@@ -234,12 +259,14 @@ static int sum_over_cpus(const struct redirect *redirect, uint32_t index, struct
 	return 0;
 }
 
-int redirect_counters(const struct redirect *redirect, uint32_t queue, struct xdpd_bpf_counters *ret)
+int redirect_counters(const struct redirect *redirect, uint32_t queue,
+		      struct xdpd_bpf_counters *ret)
 {
 	struct xdpd_bpf_counters counters;
 
 	for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
-		int r = sum_over_cpus(redirect, xdpd_bpf_counter_index(queue, i), &counters.verdict[i]);
+		int r = sum_over_cpus(redirect, xdpd_bpf_counter_index(queue, i),
+				      &counters.verdict[i]);
 
 		if (r < 0)
 			return r;

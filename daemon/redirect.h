@@ -38,7 +38,8 @@ struct redirect {
  * to be freed; else that is not touched.
  */
 int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint32_t queues,
-		    enum xdpd_xdp_mode mode, bool multi_buffer, struct failure *why, char **verifier_log);
+		    enum xdpd_xdp_mode mode, bool multi_buffer, struct failure *why,
+		    char **verifier_log);
 
 /*
  * Puts a bound socket into a queue's slot: from here on its frames go there, but for those of more than
@@ -50,7 +51,8 @@ int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint3
 void redirect_clear(struct redirect *redirect, uint32_t queue);
 
 /* What the program counted on a queue since it was loaded, over all CPUs. Returns 0 or -errno. */
-int redirect_counters(const struct redirect *redirect, uint32_t queue, struct xdpd_bpf_counters *ret);
+int redirect_counters(const struct redirect *redirect, uint32_t queue,
+		      struct xdpd_bpf_counters *ret);
 
 /* Detaches and unloads. NULL is fine. Returns NULL. */
 struct redirect *redirect_detach(struct redirect *redirect);

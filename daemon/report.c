@@ -16,7 +16,8 @@ static void report_gone(FILE *report, const struct config_interface *before,
 		fprintf(report, "%s: removed\n", before->name);
 	for (size_t i = 0; after && i < before->n_queues; i++)
 		if (!config_find_queue(after, before->queues[i].id))
-			fprintf(report, "%s queue %u: removed\n", before->name, before->queues[i].id);
+			fprintf(report, "%s queue %u: removed\n", before->name,
+				before->queues[i].id);
 	if (after && before->all && !after->all)
 		fprintf(report, "%s: not all queues any more\n", before->name);
 }
@@ -26,7 +27,7 @@ static void report_come(FILE *report, const struct config_interface *before,
 {
 	if (!before)
 		fprintf(report, "%s: added, with %zu queues%s\n", after->name, after->n_queues,
-			    after->all ? " and all that there are" : "");
+			after->all ? " and all that there are" : "");
 	else if (before->mode != after->mode)
 		fprintf(report, "%s: XDP mode changed\n", after->name);
 	for (size_t i = 0; before && i < after->n_queues; i++) {
@@ -35,9 +36,11 @@ static void report_come(FILE *report, const struct config_interface *before,
 		if (!old)
 			fprintf(report, "%s queue %u: added\n", after->name, after->queues[i].id);
 		else if (!config_queue_same_socket(old, &after->queues[i]))
-			fprintf(report, "%s queue %u: settings changed\n", after->name, after->queues[i].id);
+			fprintf(report, "%s queue %u: settings changed\n", after->name,
+				after->queues[i].id);
 		else if (!config_queue_equal(old, &after->queues[i]))
-			fprintf(report, "%s queue %u: access changed\n", after->name, after->queues[i].id);
+			fprintf(report, "%s queue %u: access changed\n", after->name,
+				after->queues[i].id);
 	}
 	if (before && after->all && !before->all)
 		fprintf(report, "%s: all queues now\n", after->name);
@@ -51,9 +54,11 @@ void report_difference(FILE *report, const struct config *before, const struct c
 	for (size_t i = 0; i < after->n_interfaces; i++)
 		report_come(report, config_find_interface(before, after->interfaces[i].name),
 			    &after->interfaces[i]);
-	if (strcmp(before->socket_path, after->socket_path) || before->socket_mode != after->socket_mode ||
+	if (strcmp(before->socket_path, after->socket_path) ||
+	    before->socket_mode != after->socket_mode ||
 	    strcmp(before->metrics.text, after->metrics.text))
-		fprintf(report, "the addresses of socket and metrics changed: that takes a restart\n");
+		fprintf(report,
+			"the addresses of socket and metrics changed: that takes a restart\n");
 	if (ftell(report) == 0)
 		fputs("nothing changed\n", report);
 }

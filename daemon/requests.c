@@ -13,11 +13,13 @@
 #include "daemon/status.h"
 
 const char *const request_names[REQUEST_COUNT] = {
-	"hello", "attach", "ready", "detach", "subscribe", "list", "add_queue", "remove_queue", "eject", "reload",
+	"hello", "attach",    "ready",	      "detach", "subscribe",
+	"list",	 "add_queue", "remove_queue", "eject",	"reload",
 };
 
 /* A handler answers the request itself, now or later, or returns the refusal as -errno and `why`. */
-typedef int (*request_handler)(struct session *session, void *body, size_t length, struct failure *why);
+typedef int (*request_handler)(struct session *session, void *body, size_t length,
+			       struct failure *why);
 
 static bool terminated(const char *text, size_t size)
 {
@@ -27,7 +29,8 @@ static bool terminated(const char *text, size_t size)
 static bool good_name(const char *name)
 {
 	return name[0] && terminated(name, XDPD_NAME_MAX) &&
-	       !name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")];
+	       !name[strspn(name,
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")];
 }
 
 /* Broken messages are no refusals: EPROTO ends the session. */
@@ -39,7 +42,8 @@ static int violate(struct failure *why, const char *what)
 /* Root can do to the daemon what it likes anyhow; a config that leaves it out shall not lock out `systemctl reload`. */
 static bool is_admin(const struct session *session)
 {
-	return session->peer.uid == 0 || peer_is_on(&session->peer, &session->daemon->config->admin);
+	return session->peer.uid == 0 ||
+	       peer_is_on(&session->peer, &session->daemon->config->admin);
 }
 
 /* ---- hello ---- */
@@ -52,10 +56,13 @@ static int handle_hello(struct session *session, void *body, size_t length, stru
 	(void)length;
 	if (!good_name(hello->name))
 		return violate(why, "a name has 1 to 31 letters, digits and `_.:-`");
-	if (hello->version_min > XDPD_PROTOCOL_VERSION || hello->version_max < XDPD_PROTOCOL_VERSION)
-		return failure(why, EPROTONOSUPPORT, "xdpd %s speaks version %d of the protocol, the client %u to %u "
-						  "(EPROTONOSUPPORT)", XDPD_RELEASE, XDPD_PROTOCOL_VERSION,
-			    hello->version_min, hello->version_max);
+	if (hello->version_min > XDPD_PROTOCOL_VERSION ||
+	    hello->version_max < XDPD_PROTOCOL_VERSION)
+		return failure(why, EPROTONOSUPPORT,
+			       "xdpd %s speaks version %d of the protocol, the client %u to %u "
+			       "(EPROTONOSUPPORT)",
+			       XDPD_RELEASE, XDPD_PROTOCOL_VERSION, hello->version_min,
+			       hello->version_max);
 	(void)snprintf(session->name, sizeof(session->name), "%s", hello->name);
 	(void)snprintf(welcome.release, sizeof(welcome.release), "%s", XDPD_RELEASE);
 	session->timer = sd_event_source_disable_unref(session->timer);
@@ -108,9 +115,10 @@ static int fail_no_interface(const struct session *session, const char *device, 
 	size_t length = 0;
 
 	for (size_t i = 0; i < daemon->n_interfaces && length < sizeof(list); i++)
-		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "",
-					   daemon->interfaces[i]->name);
-	return failure(why, ENODEV, "%s: not an interface of xdpd's (ENODEV); it has: %s", device, list);
+		length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s",
+					   i ? ", " : "", daemon->interfaces[i]->name);
+	return failure(why, ENODEV, "%s: not an interface of xdpd's (ENODEV); it has: %s", device,
+		       list);
 }
 
 static int fail_taken(const struct queue *queue, struct failure *why)
@@ -118,12 +126,12 @@ static int fail_taken(const struct queue *queue, struct failure *why)
 	const struct attachment *holder = queue->attachment;
 
 	return failure(why, EBUSY, "%s queue %u: taken by consumer `%s`, uid %u, pid %d (EBUSY)",
-		    queue->interface->name, queue->id, holder->name, holder->uid, holder->pid);
+		       queue->interface->name, queue->id, holder->name, holder->uid, holder->pid);
 }
 
 /* The queue that a request names, if the peer may attach to it. */
-static int find_queue(struct session *session, const struct xdpd_attach_request *request, struct queue **ret,
-		      struct failure *why)
+static int find_queue(struct session *session, const struct xdpd_attach_request *request,
+		      struct queue **ret, struct failure *why)
 {
 	struct interface *interface = daemon_find_interface(session->daemon, request->device);
 	struct queue *queue;
@@ -132,13 +140,16 @@ static int find_queue(struct session *session, const struct xdpd_attach_request 
 		return fail_no_interface(session, request->device, why);
 	queue = interface_find_queue(interface, request->queue);
 	if (!queue)
-		return failure(why, ENOENT, "%s queue %u: not a queue of xdpd's (ENOENT); `xdpctl show queues` lists "
-					 "them, `xdpctl add-queue %s %u` adds it", request->device, request->queue,
-			    request->device, request->queue);
+		return failure(
+			why, ENOENT,
+			"%s queue %u: not a queue of xdpd's (ENOENT); `xdpctl show queues` lists "
+			"them, `xdpctl add-queue %s %u` adds it",
+			request->device, request->queue, request->device, request->queue);
 	if (!may_attach(session, &queue->settings->attach.who))
-		return failure(why, EACCES, "%s queue %u: uid %u may not attach (EACCES); add it to the queue's "
-					 "`attach: { users: [...] }`", request->device, request->queue,
-			    session->peer.uid);
+		return failure(why, EACCES,
+			       "%s queue %u: uid %u may not attach (EACCES); add it to the queue's "
+			       "`attach: { users: [...] }`",
+			       request->device, request->queue, session->peer.uid);
 	*ret = queue;
 	return 0;
 }
@@ -149,17 +160,19 @@ static int grant(struct session *session, struct queue *queue, bool transmit, st
 	struct xdpd_grant message = {};
 	struct attachment *attachment;
 	int fds[2];
-	int r = attachment_grant(&attachment, queue, &session->peer, session->name, transmit, owner, &message, fds,
-				 why);
+	int r = attachment_grant(&attachment, queue, &session->peer, session->name, transmit, owner,
+				 &message, fds, why);
 
 	if (r < 0)
 		return r;
-	r = session_send_fds(session, XDPD_GRANT, session->request, &message, sizeof(message), fds, 2);
+	r = session_send_fds(session, XDPD_GRANT, session->request, &message, sizeof(message), fds,
+			     2);
 	if (r < 0) {
 		/* If the peer is gone, the answer or the next event finds out. */
 		attachment_end(attachment, DETACH_FAILED);
-		return failure(why, -r, "%s queue %u: can't send the grant (%s)%s", queue->interface->name, queue->id,
-			    strerrorname_np(-r), r == -EAGAIN ? "; read what was sent before" : "");
+		return failure(why, -r, "%s queue %u: can't send the grant (%s)%s",
+			       queue->interface->name, queue->id, strerrorname_np(-r),
+			       r == -EAGAIN ? "; read what was sent before" : "");
 	}
 	session->attachment = attachment;
 	session->request = 0;
@@ -176,7 +189,8 @@ static bool holder_is_leaving(const struct queue *queue)
 }
 
 /* Returns 0 (granted), -EINPROGRESS (worth waiting: the queue is about to be free), or the refusal. */
-static int try_attach(struct session *session, const struct xdpd_attach_request *request, struct failure *why)
+static int try_attach(struct session *session, const struct xdpd_attach_request *request,
+		      struct failure *why)
 {
 	struct queue *queue = NULL;
 	int r = find_queue(session, request, &queue, why);
@@ -206,12 +220,15 @@ static int handle_attach(struct session *session, void *body, size_t length, str
 	    !terminated(request->group, sizeof(request->group)))
 		return violate(why, "an unterminated string");
 	if (request->flags & ~(uint32_t)XDPD_ATTACH_TRANSMIT)
-		return failure(why, EOPNOTSUPP, "attach: flags 0x%x are unknown to xdpd %s (EOPNOTSUPP)",
-			    request->flags, XDPD_RELEASE);
+		return failure(why, EOPNOTSUPP,
+			       "attach: flags 0x%x are unknown to xdpd %s (EOPNOTSUPP)",
+			       request->flags, XDPD_RELEASE);
 	if (session->attachment)
-		return failure(why, EISCONN, "%s queue %u: this connection is attached already (EISCONN); one "
-					  "connection holds one queue", session->attachment->queue->interface->name,
-			    session->attachment->queue->id);
+		return failure(why, EISCONN,
+			       "%s queue %u: this connection is attached already (EISCONN); one "
+			       "connection holds one queue",
+			       session->attachment->queue->interface->name,
+			       session->attachment->queue->id);
 	r = try_attach(session, request, why);
 	if (r != -EINPROGRESS)
 		return r;
@@ -271,7 +288,8 @@ static int handle_subscribe(struct session *session, void *body, size_t length, 
 	return 0;
 }
 
-static void send_record(struct session *session, enum xdpd_list kind, const void *record, size_t size)
+static void send_record(struct session *session, enum xdpd_list kind, const void *record,
+			size_t size)
 {
 	struct {
 		struct xdpd_header header;
@@ -280,7 +298,8 @@ static void send_record(struct session *session, enum xdpd_list kind, const void
 		unsigned char record[1024];
 	} message = {.kind = kind};
 
-	static_assert(sizeof(struct xdpd_queue_record) <= sizeof(message.record), "the longest record fits");
+	static_assert(sizeof(struct xdpd_queue_record) <= sizeof(message.record),
+		      "the longest record fits");
 	memcpy(message.record, record, size);
 	session_send(session, XDPD_RECORD, session->request, &message,
 		     offsetof(typeof(message), record) + size);
@@ -297,13 +316,15 @@ static void send_text(struct session *session, const char *text, size_t length)
 		size_t piece = length < sizeof(message.text) ? length : sizeof(message.text);
 
 		memcpy(message.text, text, piece);
-		session_send(session, XDPD_TEXT, session->request, &message, sizeof(message.header) + piece);
+		session_send(session, XDPD_TEXT, session->request, &message,
+			     sizeof(message.header) + piece);
 		text += piece;
 		length -= piece;
 	}
 }
 
-static void send_records(struct session *session, enum xdpd_list kind, const void *records, size_t count, size_t size)
+static void send_records(struct session *session, enum xdpd_list kind, const void *records,
+			 size_t count, size_t size)
 {
 	const unsigned char *record = records;
 
@@ -327,9 +348,11 @@ static int send_list(struct session *session, enum xdpd_list kind)
 	/* Only the one that was asked for has any. */
 	if (kind == XDPD_LIST_DAEMON)
 		send_record(session, kind, &status->daemon, sizeof(status->daemon));
-	send_records(session, kind, status->interfaces, status->n_interfaces, sizeof(*status->interfaces));
+	send_records(session, kind, status->interfaces, status->n_interfaces,
+		     sizeof(*status->interfaces));
 	send_records(session, kind, status->queues, status->n_queues, sizeof(*status->queues));
-	send_records(session, kind, status->consumers, status->n_consumers, sizeof(*status->consumers));
+	send_records(session, kind, status->consumers, status->n_consumers,
+		     sizeof(*status->consumers));
 	return 0;
 }
 
@@ -339,14 +362,17 @@ static int handle_list(struct session *session, void *body, size_t length, struc
 
 	(void)length;
 	if (request->kind < XDPD_LIST_DAEMON || request->kind > XDPD_LIST_CONFIG)
-		return failure(why, EOPNOTSUPP, "list: kind %u is unknown to xdpd %s (EOPNOTSUPP)", request->kind,
-			    XDPD_RELEASE);
+		return failure(why, EOPNOTSUPP, "list: kind %u is unknown to xdpd %s (EOPNOTSUPP)",
+			       request->kind, XDPD_RELEASE);
 	if (request->kind == XDPD_LIST_CONFIG) {
 		const char *source = session->daemon->config->source;
 
 		if (!is_admin(session))
-			return failure(why, EACCES, "only administrators may read the config (EACCES); uid %u is not "
-						 "in `access: { admin: ... }`", session->peer.uid);
+			return failure(
+				why, EACCES,
+				"only administrators may read the config (EACCES); uid %u is not "
+				"in `access: { admin: ... }`",
+				session->peer.uid);
 		send_text(session, source, strlen(source));
 	} else if (send_list(session, request->kind) < 0) {
 		return failure(why, ENOMEM, "no memory for the list");
@@ -357,17 +383,19 @@ static int handle_list(struct session *session, void *body, size_t length, struc
 
 /* ---- administration ---- */
 
-typedef int (*queue_change)(struct daemon *daemon, const char *device, const char *fragment, struct failure *why);
+typedef int (*queue_change)(struct daemon *daemon, const char *device, const char *fragment,
+			    struct failure *why);
 
 /* ADD_QUEUE and REMOVE_QUEUE differ in what is done with the device and the fragment, and what it is called. */
-static int change_queues(struct session *session, const struct xdpd_queue_request *request, size_t length,
-			 queue_change change, const char *done, struct failure *why)
+static int change_queues(struct session *session, const struct xdpd_queue_request *request,
+			 size_t length, queue_change change, const char *done, struct failure *why)
 {
 	size_t size = length - sizeof(*request);
 	cleanup_free char *fragment = NULL;
 	int r;
 
-	if (!terminated(request->device, sizeof(request->device)) || memchr(request->fragment, '\0', size))
+	if (!terminated(request->device, sizeof(request->device)) ||
+	    memchr(request->fragment, '\0', size))
 		return violate(why, "a string is not terminated as it should be");
 	fragment = strndup(request->fragment, size);
 	if (!fragment)
@@ -385,7 +413,8 @@ static int handle_add_queue(struct session *session, void *body, size_t length, 
 	return change_queues(session, body, length, daemon_add_queue, "queues added", why);
 }
 
-static int handle_remove_queue(struct session *session, void *body, size_t length, struct failure *why)
+static int handle_remove_queue(struct session *session, void *body, size_t length,
+			       struct failure *why)
 {
 	return change_queues(session, body, length, daemon_remove_queue, "queues removed", why);
 }
@@ -407,16 +436,18 @@ static int handle_eject(struct session *session, void *body, size_t length, stru
 		return fail_no_interface(session, request->device, why);
 	queue = interface_find_queue(interface, request->queue);
 	if (!queue)
-		return failure(why, ENOENT, "%s queue %u: not a queue of xdpd's (ENOENT)", request->device,
-			    request->queue);
+		return failure(why, ENOENT, "%s queue %u: not a queue of xdpd's (ENOENT)",
+			       request->device, request->queue);
 	if (!queue->attachment)
-		return failure(why, ENOENT, "%s queue %u: no consumer is attached (ENOENT)", request->device,
-			    request->queue);
+		return failure(why, ENOENT, "%s queue %u: no consumer is attached (ENOENT)",
+			       request->device, request->queue);
 	if (request->consumer[0] && strcmp(request->consumer, queue->attachment->name))
-		return failure(why, ENOENT, "%s queue %u: the consumer is `%s`, not `%s` (ENOENT)", request->device,
-			    request->queue, queue->attachment->name, request->consumer);
-	(void)snprintf(reason, sizeof(reason), "%s queue %u: ejected by an administrator%s%.128s", request->device,
-		       request->queue, request->reason[0] ? ": " : "", request->reason);
+		return failure(why, ENOENT, "%s queue %u: the consumer is `%s`, not `%s` (ENOENT)",
+			       request->device, request->queue, queue->attachment->name,
+			       request->consumer);
+	(void)snprintf(reason, sizeof(reason), "%s queue %u: ejected by an administrator%s%.128s",
+		       request->device, request->queue, request->reason[0] ? ": " : "",
+		       request->reason);
 	attachment_revoke(queue->attachment, DETACH_EJECTED, ECANCELED, reason);
 	session_answer(session, NULL);
 	return 0;
@@ -437,8 +468,8 @@ static int handle_reload(struct session *session, void *body, size_t length, str
 	fclose(report);
 	send_text(session, text, size);
 	if (r < 0)
-		return failure(why, -r, "%s is not valid, nothing changed (%s)", session->daemon->config_path,
-			       strerrorname_np(-r));
+		return failure(why, -r, "%s is not valid, nothing changed (%s)",
+			       session->daemon->config_path, strerrorname_np(-r));
 	session_answer(session, NULL);
 	return 0;
 }
@@ -458,12 +489,14 @@ static const struct {
 	[XDPD_SUBSCRIBE - 1] = {handle_subscribe, XDPD_HEADER_V1, false, NULL},
 	[XDPD_LIST - 1] = {handle_list, XDPD_LIST_REQUEST_V1, false, NULL},
 	[XDPD_ADD_QUEUE - 1] = {handle_add_queue, XDPD_QUEUE_REQUEST_V1, true, "add queues"},
-	[XDPD_REMOVE_QUEUE - 1] = {handle_remove_queue, XDPD_QUEUE_REQUEST_V1, true, "remove queues"},
+	[XDPD_REMOVE_QUEUE - 1] = {handle_remove_queue, XDPD_QUEUE_REQUEST_V1, true,
+				   "remove queues"},
 	[XDPD_EJECT - 1] = {handle_eject, XDPD_EJECT_REQUEST_V1, true, "eject consumers"},
 	[XDPD_RELOAD - 1] = {handle_reload, XDPD_HEADER_V1, true, "reload the config"},
 };
 
-static int check(const struct session *session, const struct xdpd_header *header, size_t length, struct failure *why)
+static int check(const struct session *session, const struct xdpd_header *header, size_t length,
+		 struct failure *why)
 {
 	if (header->type < XDPD_HELLO || header->type > REQUEST_COUNT)
 		return violate(why, "an unknown request");
@@ -479,9 +512,10 @@ static int check(const struct session *session, const struct xdpd_header *header
 	if (session->request)
 		return violate(why, "a request while another is under way");
 	if (requests[header->type - 1].admin && !is_admin(session))
-		return failure(why, EACCES, "only administrators may %s (EACCES); uid %u is not in "
-					 "`access: { admin: ... }`", requests[header->type - 1].what,
-			    session->peer.uid);
+		return failure(why, EACCES,
+			       "only administrators may %s (EACCES); uid %u is not in "
+			       "`access: { admin: ... }`",
+			       requests[header->type - 1].what, session->peer.uid);
 	return 0;
 }
 

@@ -116,7 +116,8 @@ void server_bury_later(struct server *server)
 
 static void close_received_fds(struct msghdr *message, bool *any)
 {
-	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
+	     control = CMSG_NXTHDR(message, control)) {
 		size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
 		if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
@@ -141,9 +142,11 @@ static void refuse(struct session *session, const char *what)
 }
 
 /* The version counts once it is agreed: HELLO is the same in all of them. */
-static bool good_header(const struct session *session, const struct xdpd_header *header, size_t length)
+static bool good_header(const struct session *session, const struct xdpd_header *header,
+			size_t length)
 {
-	return length >= sizeof(*header) && header->magic == XDPD_PROTOCOL_MAGIC && header->length == length &&
+	return length >= sizeof(*header) && header->magic == XDPD_PROTOCOL_MAGIC &&
+	       header->length == length &&
 	       (!session->greeted || header->version == XDPD_PROTOCOL_VERSION);
 }
 
@@ -182,7 +185,8 @@ static void receive(struct session *session)
 	else if (message.msg_flags & MSG_TRUNC)
 		refuse(session, "a message that is too long");
 	else if (!good_header(session, &body.header, (size_t)length))
-		refuse(session, "not a message of this protocol, or its version or length is wrong");
+		refuse(session,
+		       "not a message of this protocol, or its version or length is wrong");
 	else
 		session_handle(session, &body, (size_t)length);
 }
@@ -263,8 +267,8 @@ static int session_new(struct server *server, int fd)
 	server->n_sessions++;
 	r = peer_of_socket(&session->peer, fd);
 	if (r == 0) {
-		r = quota_connect(&server->quota, session->peer.uid, count_queues(server->daemon), &session->user,
-				  &why);
+		r = quota_connect(&server->quota, session->peer.uid, count_queues(server->daemon),
+				  &session->user, &why);
 		if (r < 0) {
 			turn_away(fd, &why);
 			log_turned_away(server, &why);
@@ -275,8 +279,8 @@ static int session_new(struct server *server, int fd)
 	if (r >= 0)
 		r = sd_event_source_set_ratelimit(session->io, MESSAGES_PERIOD_USEC, MESSAGES);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &session->timer, CLOCK_MONOTONIC, HELLO_LIMIT_USEC, 0,
-					       on_hello_limit, session);
+		r = sd_event_add_time_relative(event, &session->timer, CLOCK_MONOTONIC,
+					       HELLO_LIMIT_USEC, 0, on_hello_limit, session);
 	if (r < 0) {
 		session_free(session);
 		return r;
@@ -302,8 +306,8 @@ static void pause_listening(struct server *server)
 {
 	log_warning("no fds left for new connections; raise LimitNOFILE=");
 	(void)sd_event_source_set_enabled(server->io, SD_EVENT_OFF);
-	(void)sd_event_add_time_relative(server->daemon->event, &server->pause, CLOCK_MONOTONIC, 1000000, 0,
-					 on_pause_end, server);
+	(void)sd_event_add_time_relative(server->daemon->event, &server->pause, CLOCK_MONOTONIC,
+					 1000000, 0, on_pause_end, server);
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *context)
@@ -328,7 +332,8 @@ static bool concerns(const struct session *session, const struct xdpd_event *eve
 
 	if (session->subscribed)
 		return true;
-	if (!attachment || !attachment->running || strcmp(event->device, attachment->queue->interface->name))
+	if (!attachment || !attachment->running ||
+	    strcmp(event->device, attachment->queue->interface->name))
 		return false;
 	/* It is the one that attached, and has its answer. */
 	if (event->kind == XDPD_EVENT_ATTACHED)
@@ -363,14 +368,22 @@ static int fail_to_make_way(const char *path, int code, struct failure *why)
 {
 	switch (code) {
 	case EEXIST:
-		return failure(why, code, "%s exists and is no socket (EEXIST); set another `socket: { path: ... }`",
-			       path);
+		return failure(
+			why, code,
+			"%s exists and is no socket (EEXIST); set another `socket: { path: ... }`",
+			path);
 	case EADDRINUSE:
-		return failure(why, code, "%s: another xdpd, or another program, listens there (EADDRINUSE); stop it, or set another "
-					  "`socket: { path: ... }`", path);
+		return failure(why, code,
+			       "%s: another xdpd, or another program, listens there (EADDRINUSE); "
+			       "stop it, or set another "
+			       "`socket: { path: ... }`",
+			       path);
 	default:
-		return failure(why, code, "%s: can't tell whether somebody listens there, or remove it (%s); set "
-					  "another `socket: { path: ... }`", path, strerrorname_np(code));
+		return failure(
+			why, code,
+			"%s: can't tell whether somebody listens there, or remove it (%s); set "
+			"another `socket: { path: ... }`",
+			path, strerrorname_np(code));
 	}
 }
 
@@ -387,8 +400,11 @@ static int listen_on_path(int *ret, const char *path, mode_t mode, struct failur
 	if (r < 0)
 		return fail_to_make_way(path, -r, why);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return failure(why, errno, "%s: can't make the control socket (%s); its folder has to exist and to be "
-					"writable", path, strerrorname_np(errno));
+		return failure(
+			why, errno,
+			"%s: can't make the control socket (%s); its folder has to exist and to be "
+			"writable",
+			path, strerrorname_np(errno));
 	/* Nobody can connect before the mode is set, as it does not listen yet. */
 	if (chmod(path, mode) < 0 || listen(fd, BACKLOG) < 0)
 		return failure(why, errno, "%s: can't listen (%s)", path, strerrorname_np(errno));
@@ -447,7 +463,8 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, stru
 	if (r == 0) {
 		r = add_sources(server);
 		if (r < 0)
-			failure(why, -r, "can't watch the control socket (%s)", strerrorname_np(-r));
+			failure(why, -r, "can't watch the control socket (%s)",
+				strerrorname_np(-r));
 	}
 	if (r < 0) {
 		server_stop(server);

@@ -51,7 +51,8 @@ static void fill_header(void *body, size_t length, enum xdpd_message type, uint3
 	};
 }
 
-void session_send(struct session *session, enum xdpd_message type, uint32_t id, void *body, size_t length)
+void session_send(struct session *session, enum xdpd_message type, uint32_t id, void *body,
+		  size_t length)
 {
 	if (session->doomed)
 		return;
@@ -64,8 +65,8 @@ void session_send(struct session *session, enum xdpd_message type, uint32_t id, 
 		session_doom(session, DETACH_DIED);
 }
 
-int session_send_fds(struct session *session, enum xdpd_message type, uint32_t id, void *body, size_t length,
-		     const int *fds, size_t n_fds)
+int session_send_fds(struct session *session, enum xdpd_message type, uint32_t id, void *body,
+		     size_t length, const int *fds, size_t n_fds)
 {
 	union {
 		struct cmsghdr header;
@@ -111,7 +112,8 @@ void session_flush(struct session *session)
 	while (session->first) {
 		struct session_message *message = session->first;
 
-		if (send(session->fd, message->bytes, message->length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		if (send(session->fd, message->bytes, message->length,
+			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 			if (errno != EAGAIN && errno != ENOBUFS)
 				session_doom(session, DETACH_DIED);
 			return;

@@ -57,11 +57,12 @@ void session_doom(struct session *session, enum detach_reason reason);
  * Sends a message, or queues it while the peer's buffer is full; a peer over its quota is doomed. `body` begins
  * with a struct xdpd_header, which is filled in here.
  */
-void session_send(struct session *session, enum xdpd_message type, uint32_t id, void *body, size_t length);
+void session_send(struct session *session, enum xdpd_message type, uint32_t id, void *body,
+		  size_t length);
 
 /* The same with fds, which is not queued: returns 0 or -errno. */
-int session_send_fds(struct session *session, enum xdpd_message type, uint32_t id, void *body, size_t length,
-		     const int *fds, size_t n_fds);
+int session_send_fds(struct session *session, enum xdpd_message type, uint32_t id, void *body,
+		     size_t length, const int *fds, size_t n_fds);
 
 /* Answers the request under way, which is then over: DONE (`why` NULL) or ERROR. */
 void session_answer(struct session *session, const struct failure *why);

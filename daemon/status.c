@@ -54,9 +54,11 @@ static bool any_counted(const struct xdpd_bpf_counters *counters)
 
 static void take_verdicts(struct status *status, const struct interface *interface)
 {
-	for (uint32_t queue = 0; interface->redirect && queue < interface->redirect->queues; queue++) {
+	for (uint32_t queue = 0; interface->redirect && queue < interface->redirect->queues;
+	     queue++) {
 		struct verdict_record *record = &status->verdicts[status->n_verdicts];
-		struct totals *totals = totals_get(&interface->daemon->totals, interface->name, queue);
+		struct totals *totals =
+			totals_get(&interface->daemon->totals, interface->name, queue);
 		struct xdpd_bpf_counters counters;
 
 		if (!totals || redirect_counters(interface->redirect, queue, &counters) < 0)
@@ -82,7 +84,8 @@ static void take_interface(struct status *status, unsigned int parts, struct int
 		if (parts & STATUS_QUEUES)
 			queue_describe(queue, &status->queues[status->n_queues++]);
 		if (parts & STATUS_CONSUMERS && queue->attachment)
-			attachment_describe(queue->attachment, &status->consumers[status->n_consumers++]);
+			attachment_describe(queue->attachment,
+					    &status->consumers[status->n_consumers++]);
 	}
 	if (parts & STATUS_VERDICTS)
 		take_verdicts(status, interface);
@@ -97,7 +100,8 @@ static uint32_t count_changed(const struct daemon *daemon)
 		const struct interface *interface = daemon->interfaces[i];
 
 		for (size_t j = 0; j < interface->n_queues; j++)
-			count += daemon_is_runtime(daemon, interface->name, interface->queues[j]->id);
+			count += daemon_is_runtime(daemon, interface->name,
+						   interface->queues[j]->id);
 	}
 	return count;
 }
@@ -109,7 +113,8 @@ static uint32_t count_removed(const struct daemon *daemon)
 
 	for (size_t i = 0; i < daemon->file->n_interfaces; i++) {
 		const struct config_interface *of_file = &daemon->file->interfaces[i];
-		const struct config_interface *running = config_find_interface(daemon->config, of_file->name);
+		const struct config_interface *running =
+			config_find_interface(daemon->config, of_file->name);
 
 		for (size_t j = 0; j < of_file->n_queues; j++)
 			count += !running || !config_find_queue(running, of_file->queues[j].id);
@@ -128,10 +133,12 @@ static void take_daemon(struct status *status, const struct daemon *daemon)
 		.runtime_changes = count_changed(daemon) + count_removed(daemon),
 	};
 	(void)snprintf(status->daemon.release, sizeof(status->daemon.release), "%s", XDPD_RELEASE);
-	(void)snprintf(status->daemon.config, sizeof(status->daemon.config), "%s", daemon->config_path);
+	(void)snprintf(status->daemon.config, sizeof(status->daemon.config), "%s",
+		       daemon->config_path);
 	memcpy(status->disconnects, daemon->disconnects, sizeof(status->disconnects));
 	if (daemon->server)
-		server_count(daemon->server, status->requests, status->request_failures, &status->sessions);
+		server_count(daemon->server, status->requests, status->request_failures,
+			     &status->sessions);
 }
 
 int status_take(struct daemon *daemon, unsigned int parts, const struct status **ret)

@@ -14,16 +14,16 @@
 #include "client/xdpd_protocol.h"
 
 /* Why an attachment ended; the names are the metric's labels and part of log lines. */
-#define DETACH_REASONS(X)                                                                          \
-	X(DETACH_LEFT, "left", "said goodbye")                                                     \
-	X(DETACH_DIED, "died", "its connection closed")                                            \
-	X(DETACH_EJECTED, "ejected", "by an administrator")                                        \
-	X(DETACH_REMOVED, "removed", "the queue was removed or changed")                           \
-	X(DETACH_NOT_ALLOWED, "not_allowed", "the config does not allow it any more")              \
-	X(DETACH_INTERFACE_GONE, "interface_gone", "the interface went away")                      \
-	X(DETACH_VIOLATION, "violation", "it broke the protocol")                                  \
-	X(DETACH_TIMEOUT, "timeout", "it did not finish attaching in time")                        \
-	X(DETACH_FAILED, "failed", "the daemon could not finish the attach")                       \
+#define DETACH_REASONS(X)                                                             \
+	X(DETACH_LEFT, "left", "said goodbye")                                        \
+	X(DETACH_DIED, "died", "its connection closed")                               \
+	X(DETACH_EJECTED, "ejected", "by an administrator")                           \
+	X(DETACH_REMOVED, "removed", "the queue was removed or changed")              \
+	X(DETACH_NOT_ALLOWED, "not_allowed", "the config does not allow it any more") \
+	X(DETACH_INTERFACE_GONE, "interface_gone", "the interface went away")         \
+	X(DETACH_VIOLATION, "violation", "it broke the protocol")                     \
+	X(DETACH_TIMEOUT, "timeout", "it did not finish attaching in time")           \
+	X(DETACH_FAILED, "failed", "the daemon could not finish the attach")          \
 	X(DETACH_SHUTDOWN, "shutdown", "the daemon stopped")
 
 enum detach_reason {

@@ -19,7 +19,7 @@ struct totals {
 	uint64_t receive_packets; /* of all sockets, up to the last sample */
 	uint64_t transmit_packets;
 	uint64_t transmit_bytes;
-	struct xdp_statistics statistics; /* of sockets that are closed */
+	struct xdp_statistics statistics;  /* of sockets that are closed */
 	struct xdpd_bpf_counters verdicts; /* of programs that are unloaded */
 };
 

@@ -25,13 +25,13 @@
 #endif
 
 #define UAPI_XDP_USE_SG		 (1 << 4) /* 6.6 [linux/if_xdp.h] */
-#define UAPI_XDP_PACKET_HEADROOM 256 /* [include/uapi/linux/bpf.h: XDP_PACKET_HEADROOM] */
+#define UAPI_XDP_PACKET_HEADROOM 256	  /* [include/uapi/linux/bpf.h: XDP_PACKET_HEADROOM] */
 
 /* The generic netlink family "netdev" [Documentation/netlink/specs/netdev.yaml], 6.3. */
-#define UAPI_NETDEV_FAMILY		"netdev"
-#define UAPI_NETDEV_CMD_DEV_GET		1
-#define UAPI_NETDEV_A_DEV_IFINDEX	1
-#define UAPI_NETDEV_A_DEV_XDP_FEATURES	3
+#define UAPI_NETDEV_FAMILY		  "netdev"
+#define UAPI_NETDEV_CMD_DEV_GET		  1
+#define UAPI_NETDEV_A_DEV_IFINDEX	  1
+#define UAPI_NETDEV_A_DEV_XDP_FEATURES	  3
 #define UAPI_NETDEV_A_DEV_XDP_ZC_MAX_SEGS 4 /* 6.6 */
 
 #endif

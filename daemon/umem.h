@@ -23,7 +23,7 @@ struct umem {
 	uint32_t frames;
 	uint32_t frame_size;
 	uint32_t headroom;
-	size_t size; /* bytes of all frames: frames * frame_size */
+	size_t size;	       /* bytes of all frames: frames * frame_size */
 	size_t account_length; /* bytes of struct xdpd_account's page */
 };
 

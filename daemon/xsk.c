@@ -18,7 +18,8 @@ static const struct {
 	[XSK_RX] = {XDP_RX_RING, XDP_PGOFF_RX_RING, sizeof(struct xdp_desc)},
 	[XSK_TX] = {XDP_TX_RING, XDP_PGOFF_TX_RING, sizeof(struct xdp_desc)},
 	[XSK_FILL] = {XDP_UMEM_FILL_RING, XDP_UMEM_PGOFF_FILL_RING, sizeof(uint64_t)},
-	[XSK_COMPLETION] = {XDP_UMEM_COMPLETION_RING, XDP_UMEM_PGOFF_COMPLETION_RING, sizeof(uint64_t)},
+	[XSK_COMPLETION] = {XDP_UMEM_COMPLETION_RING, XDP_UMEM_PGOFF_COMPLETION_RING,
+			    sizeof(uint64_t)},
 };
 
 bool xsk_takes_fragments(void)
@@ -27,7 +28,8 @@ bool xsk_takes_fragments(void)
 	const struct sockaddr_xdp nowhere = {.sxdp_family = AF_XDP, .sxdp_flags = UAPI_XDP_USE_SG};
 	cleanup_fd int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 
-	return fd >= 0 && bind(fd, (const struct sockaddr *)&nowhere, sizeof(nowhere)) < 0 && errno == ENODEV;
+	return fd >= 0 && bind(fd, (const struct sockaddr *)&nowhere, sizeof(nowhere)) < 0 &&
+	       errno == ENODEV;
 }
 
 static int set_sizes(struct xsk *xsk, const struct ring_sizes *sizes, bool transmit)
@@ -75,8 +77,8 @@ static int map_rings(struct xsk *xsk)
 		ring->offset = *of[i];
 		ring->page_offset = ring_kinds[i].page_offset;
 		ring->length = ring->offset.desc + (size_t)ring->size * ring_kinds[i].entry;
-		address = mmap(NULL, ring->length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-			       xsk->fd, (off_t)ring->page_offset);
+		address = mmap(NULL, ring->length, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_POPULATE, xsk->fd, (off_t)ring->page_offset);
 		if (address == MAP_FAILED)
 			return -errno;
 		ring->address = address;
@@ -84,7 +86,8 @@ static int map_rings(struct xsk *xsk)
 	return 0;
 }
 
-int xsk_open(struct xsk *ret, const struct umem *umem, const struct ring_sizes *sizes, bool transmit)
+int xsk_open(struct xsk *ret, const struct umem *umem, const struct ring_sizes *sizes,
+	     bool transmit)
 {
 	struct xsk xsk = XSK_NONE;
 	int r;
@@ -116,8 +119,8 @@ void xsk_fill(struct xsk *xsk, const struct umem *umem, uint32_t count)
 	struct xdpd_ring fill;
 
 	xdpd_ring_join(&fill, (char *)map->address + map->offset.desc, map->size,
-		       shared_word(map, map->offset.producer), shared_word(map, map->offset.consumer),
-		       shared_word(map, map->offset.flags));
+		       shared_word(map, map->offset.producer),
+		       shared_word(map, map->offset.consumer), shared_word(map, map->offset.flags));
 	count = xdpd_ring_room(&fill, count);
 	for (uint32_t i = 0; i < count; i++)
 		*xdpd_ring_address(&fill, fill.own + i) = (uint64_t)i * umem->frame_size;
@@ -126,7 +129,8 @@ void xsk_fill(struct xsk *xsk, const struct umem *umem, uint32_t count)
 
 int xsk_confine(const struct xsk *xsk, const char *device)
 {
-	if (setsockopt(xsk->fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device) + 1) < 0)
+	if (setsockopt(xsk->fd, SOL_SOCKET, SO_BINDTODEVICE, device,
+		       (socklen_t)strlen(device) + 1) < 0)
 		return -errno;
 	return 0;
 }
@@ -140,7 +144,8 @@ bool xsk_confinement_holds(const char *device)
 
 	xsk.fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	holds = xsk.fd >= 0 && xsk_confine(&xsk, device) == 0 &&
-		bind(xsk.fd, (const struct sockaddr *)&elsewhere, sizeof(elsewhere)) < 0 && errno == EINVAL;
+		bind(xsk.fd, (const struct sockaddr *)&elsewhere, sizeof(elsewhere)) < 0 &&
+		errno == EINVAL;
 	xsk_close(&xsk);
 	return holds;
 }
@@ -179,7 +184,8 @@ int xsk_bind(struct xsk *xsk, int ifindex, uint32_t queue, enum xdpd_bind_mode m
 bool xsk_can_be_mapped(const struct xsk *xsk)
 {
 	const struct xsk_ring_map *rx = &xsk->rings[XSK_RX];
-	void *address = mmap(NULL, rx->length, PROT_READ, MAP_SHARED, xsk->fd, (off_t)rx->page_offset);
+	void *address =
+		mmap(NULL, rx->length, PROT_READ, MAP_SHARED, xsk->fd, (off_t)rx->page_offset);
 
 	if (address == MAP_FAILED)
 		return false;
@@ -202,14 +208,18 @@ uint32_t xsk_producer(const struct xsk *xsk, enum xsk_ring ring)
 {
 	const struct xsk_ring_map *map = &xsk->rings[ring];
 
-	return map->address ? __atomic_load_n(shared_word(map, map->offset.producer), __ATOMIC_ACQUIRE) : 0;
+	return map->address
+		       ? __atomic_load_n(shared_word(map, map->offset.producer), __ATOMIC_ACQUIRE)
+		       : 0;
 }
 
 uint32_t xsk_consumer(const struct xsk *xsk, enum xsk_ring ring)
 {
 	const struct xsk_ring_map *map = &xsk->rings[ring];
 
-	return map->address ? __atomic_load_n(shared_word(map, map->offset.consumer), __ATOMIC_ACQUIRE) : 0;
+	return map->address
+		       ? __atomic_load_n(shared_word(map, map->offset.consumer), __ATOMIC_ACQUIRE)
+		       : 0;
 }
 
 uint32_t xsk_entries(const struct xsk *xsk, enum xsk_ring ring)

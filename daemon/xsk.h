@@ -51,7 +51,8 @@ bool xsk_takes_fragments(void);
  * (CAP_NET_RAW), -EAFNOSUPPORT (no AF_XDP in this kernel), -ENOBUFS (locked memory), -ENOMEM,
  * -EOPNOTSUPP (a kernel before 5.4, whose rings have no flags).
  */
-int xsk_open(struct xsk *ret, const struct umem *umem, const struct ring_sizes *sizes, bool transmit);
+int xsk_open(struct xsk *ret, const struct umem *umem, const struct ring_sizes *sizes,
+	     bool transmit);
 
 /* Gives frames [0, count) to the kernel. Before the bind: some drivers lose track otherwise. */
 void xsk_fill(struct xsk *xsk, const struct umem *umem, uint32_t count);

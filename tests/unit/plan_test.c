@@ -23,7 +23,8 @@ static struct config *parse(const char *yaml)
 }
 
 /* "attach program eth0; open queue eth0 1; " */
-static char *plan_text(const struct config *wanted, const struct plan_interface *interfaces, size_t n)
+static char *plan_text(const struct config *wanted, const struct plan_interface *interfaces,
+		       size_t n)
 {
 	struct plan plan;
 	char *text = NULL;
@@ -82,7 +83,8 @@ static struct kept keep(const char *yaml, size_t n_queues)
 	return kept;
 }
 
-static void expect_change(const char *before, size_t n_queues, const char *after, const char *expected)
+static void expect_change(const char *before, size_t n_queues, const char *after,
+			  const char *expected)
 {
 	struct kept kept = keep(before, n_queues);
 	struct config *wanted = parse(after);
@@ -125,14 +127,16 @@ static void what_did_not_change_is_in_no_action(void **state)
 static void an_added_queue_leaves_its_neighbours_alone(void **state)
 {
 	(void)state;
-	expect_change(TWO_QUEUES, 2, "interfaces: [{ name: eth0, queues: [{ id: 0-2, frames: 64 }] }]",
+	expect_change(TWO_QUEUES, 2,
+		      "interfaces: [{ name: eth0, queues: [{ id: 0-2, frames: 64 }] }]",
 		      "add queue eth0 2; open queue eth0 2; ");
 }
 
 static void a_removed_queue_leaves_its_neighbours_alone(void **state)
 {
 	(void)state;
-	expect_change(TWO_QUEUES, 2, "interfaces: [{ name: eth0, queues: [{ id: 1, frames: 64 }] }]",
+	expect_change(TWO_QUEUES, 2,
+		      "interfaces: [{ name: eth0, queues: [{ id: 1, frames: 64 }] }]",
 		      "remove queue eth0 0; ");
 }
 
@@ -140,7 +144,8 @@ static void changed_settings_reopen_that_queue_alone(void **state)
 {
 	(void)state;
 	expect_change(TWO_QUEUES, 2,
-		      "interfaces: [{ name: eth0, queues: [{ id: 0, frames: 64 }, { id: 1, frames: 128 }] }]",
+		      "interfaces: [{ name: eth0, queues: [{ id: 0, frames: 64 }, { id: 1, frames: "
+		      "128 }] }]",
 		      "close queue eth0 1; open queue eth0 1; ");
 }
 
@@ -148,23 +153,27 @@ static void changed_access_touches_nothing(void **state)
 {
 	(void)state;
 	expect_change(TWO_QUEUES, 2,
-		      "interfaces: [{ name: eth0, queues: [{ id: 0-1, frames: 64, attach: { users: [root] } }] }]", "");
+		      "interfaces: [{ name: eth0, queues: [{ id: 0-1, frames: 64, attach: { users: "
+		      "[root] } }] }]",
+		      "");
 }
 
 static void a_changed_mode_replaces_program_and_queues(void **state)
 {
 	(void)state;
-	expect_change(TWO_QUEUES, 2,
-		      "interfaces: [{ name: eth0, mode: generic, queues: [{ id: 0-1, frames: 64 }] }]",
-		      "close queue eth0 0; close queue eth0 1; detach program eth0; attach program eth0; "
-		      "open queue eth0 0; open queue eth0 1; ");
+	expect_change(
+		TWO_QUEUES, 2,
+		"interfaces: [{ name: eth0, mode: generic, queues: [{ id: 0-1, frames: 64 }] }]",
+		"close queue eth0 0; close queue eth0 1; detach program eth0; attach program eth0; "
+		"open queue eth0 0; open queue eth0 1; ");
 }
 
 static void an_interface_that_is_not_wanted_any_more_is_forgotten(void **state)
 {
 	(void)state;
 	expect_change(TWO_QUEUES, 2, NOTHING,
-		      "remove queue eth0 0; remove queue eth0 1; detach program eth0; remove interface eth0; ");
+		      "remove queue eth0 0; remove queue eth0 1; detach program eth0; remove "
+		      "interface eth0; ");
 }
 
 static void an_interface_that_went_away_leaves_its_queues_waiting(void **state)
@@ -175,7 +184,8 @@ static void an_interface_that_went_away_leaves_its_queues_waiting(void **state)
 	kept.interface.queues = kept.queues;
 	kept.interface.ifindex = 0;
 	kept.interface.channels = 0;
-	expect(kept.config, &kept.interface, 1, "close queue eth0 0; close queue eth0 1; detach program eth0; ");
+	expect(kept.config, &kept.interface, 1,
+	       "close queue eth0 0; close queue eth0 1; detach program eth0; ");
 	config_free(kept.config);
 }
 
@@ -238,7 +248,8 @@ static void all_of_an_absent_interface_keeps_what_there_was(void **state)
 	kept.interface.queues = kept.queues;
 	kept.interface.ifindex = 0;
 	kept.interface.channels = 0;
-	expect(kept.config, &kept.interface, 1, "close queue eth0 0; close queue eth0 1; detach program eth0; ");
+	expect(kept.config, &kept.interface, 1,
+	       "close queue eth0 0; close queue eth0 1; detach program eth0; ");
 	config_free(kept.config);
 }
 
@@ -261,7 +272,8 @@ static void what_failed_is_tried_again_only_when_things_have_changed(void **stat
 static void all_that_ends_comes_before_all_that_begins(void **state)
 {
 	struct kept kept = keep(TWO_QUEUES, 2);
-	struct config *wanted = parse("interfaces: [{ name: eth1, queues: [{ id: 0, frames: 64 }] }]");
+	struct config *wanted =
+		parse("interfaces: [{ name: eth1, queues: [{ id: 0, frames: 64 }] }]");
 	struct plan_interface interfaces[2];
 
 	(void)state;
@@ -269,7 +281,8 @@ static void all_that_ends_comes_before_all_that_begins(void **state)
 	interfaces[0] = (struct plan_interface){.name = "eth1", .ifindex = 9, .channels = 1};
 	interfaces[1] = kept.interface;
 	expect(wanted, interfaces, 2,
-	       "remove queue eth0 0; remove queue eth0 1; detach program eth0; remove interface eth0; "
+	       "remove queue eth0 0; remove queue eth0 1; detach program eth0; remove interface "
+	       "eth0; "
 	       "add interface eth1; attach program eth1; add queue eth1 0; open queue eth1 0; ");
 	config_free(wanted);
 	config_free(kept.config);

@@ -70,7 +70,8 @@ static int serve(int ready_fd)
 	sd_event *event;
 
 	log_open(LOG_EMERG);
-	if (sd_event_new(&event) < 0 || daemon_init(&daemon, event, "test", make_config(), &why) < 0 ||
+	if (sd_event_new(&event) < 0 ||
+	    daemon_init(&daemon, event, "test", make_config(), &why) < 0 ||
 	    server_start(&daemon.server, &daemon, -1, &why) < 0 ||
 	    http_start(&http, event, &daemon.config->metrics, &sources, &why) < 0)
 		return 98;
@@ -164,8 +165,11 @@ static int dial(void)
 static void stamp(void *message, size_t length, uint16_t type, uint32_t id)
 {
 	*(struct xdpd_header *)message = (struct xdpd_header){
-		.magic = XDPD_PROTOCOL_MAGIC, .version = XDPD_PROTOCOL_VERSION, .type = type,
-		.length = (uint32_t)length, .id = id,
+		.magic = XDPD_PROTOCOL_MAGIC,
+		.version = XDPD_PROTOCOL_VERSION,
+		.type = type,
+		.length = (uint32_t)length,
+		.id = id,
 	};
 }
 
@@ -598,7 +602,8 @@ static pid_t start_flood(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (poll(fds, 8, -1) > 0) {
 		for (int i = 0; i < 8; i++) {
-			while (send(fds[i].fd, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+			while (send(fds[i].fd, &request, sizeof(request),
+				    MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
 				;
 			while (recv(fds[i].fd, &reply, sizeof(reply), MSG_DONTWAIT) > 0)
 				;
@@ -700,7 +705,8 @@ static void random_messages_neither_crash_nor_leak(void **state)
 			message.bytes[i] = (unsigned char)(rand_r(&seed) >> 4);
 		/* Most with a good header, so that they come through to the requests. */
 		if (round % 4 && length >= sizeof(struct xdpd_header))
-			stamp(&message, length, (uint16_t)(rand_r(&seed) % 13), 1 + (uint32_t)round);
+			stamp(&message, length, (uint16_t)(rand_r(&seed) % 13),
+			      1 + (uint32_t)round);
 		/* RELOAD reads a file that is not there, which is fine; the others are as bad as they come. */
 		(void)send(fd, &message, length, MSG_NOSIGNAL);
 		close(fd);
@@ -802,7 +808,8 @@ static int listen_at(const char *here, int type)
 	return fd;
 }
 
-static void a_socket_that_somebody_listens_on_is_left_alone_and_one_left_over_is_replaced(void **state)
+static void a_socket_that_somebody_listens_on_is_left_alone_and_one_left_over_is_replaced(
+	void **state)
 {
 	const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
 	struct failure why;
@@ -865,12 +872,15 @@ int main(void)
 		cmocka_unit_test(fds_that_nobody_asked_for_are_closed_and_end_the_connection),
 		cmocka_unit_test(a_client_that_never_reads_is_disconnected),
 		cmocka_unit_test(random_messages_neither_crash_nor_leak),
-		cmocka_unit_test(connections_of_a_uid_beyond_its_limit_are_turned_away_with_the_reason),
+		cmocka_unit_test(
+			connections_of_a_uid_beyond_its_limit_are_turned_away_with_the_reason),
 		cmocka_unit_test(subscriptions_of_a_uid_beyond_its_limit_are_refused),
 		cmocka_unit_test(a_flood_of_requests_neither_blinds_the_metrics_nor_other_sessions),
 		cmocka_unit_test(a_session_that_floods_is_slowed_down_and_then_no_timer_is_left),
-		cmocka_unit_test(a_socket_that_somebody_listens_on_is_left_alone_and_one_left_over_is_replaced),
-		cmocka_unit_test(a_socket_from_the_service_manager_is_made_non_blocking_and_its_file_stays),
+		cmocka_unit_test(
+			a_socket_that_somebody_listens_on_is_left_alone_and_one_left_over_is_replaced),
+		cmocka_unit_test(
+			a_socket_from_the_service_manager_is_made_non_blocking_and_its_file_stays),
 		cmocka_unit_test(a_reload_with_an_unreadable_file_says_so_and_changes_nothing),
 	};
 
