@@ -2,6 +2,7 @@
 /* Connecting, attaching and closing; the figures. */
 #include "client/xdpd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,6 +13,14 @@
 #include "daemon/cleanup.h"
 
 #define DEFAULT_TIMEOUT_MS 5000
+
+static_assert(offsetof(struct xdpd_stats, zero) + sizeof(uint32_t) == XDPD_STATS_SIZE_V1,
+	      "the first version's size never changes");
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
 
 static bool is_name_character(char c)
 {
@@ -142,6 +151,23 @@ int xdpd_connect(struct xdpd **ret, const char *path, const char *name)
 	return 0;
 }
 
+/* The program's options, which may be shorter or longer than ours. */
+static int take_options(struct xdpd_attach_options *ret, const struct xdpd_attach_options *options)
+{
+	const char *bytes = (const char *)options;
+
+	*ret = (struct xdpd_attach_options){};
+	if (!options)
+		return 0;
+	if (options->size < XDPD_ATTACH_OPTIONS_SIZE_V1)
+		return -EINVAL;
+	for (size_t i = sizeof(*ret); i < options->size; i++)
+		if (bytes[i])
+			return -E2BIG;
+	memcpy(ret, options, smaller(options->size, sizeof(*ret)));
+	return 0;
+}
+
 static int take_request(struct xdpd_attach_request *ret, const char *device, uint32_t queue,
 			const struct xdpd_attach_options *options)
 {
@@ -151,10 +177,6 @@ static int take_request(struct xdpd_attach_request *ret, const char *device, uin
 	if (length == 0 || length >= sizeof(ret->device))
 		return -ENODEV;
 	memcpy(ret->device, device, length + 1);
-	if (!options)
-		return 0;
-	if (options->size < sizeof(*options))
-		return -EINVAL;
 	ret->flags = options->flags;
 	return options->group ? take_name(ret->group, options->group) : 0;
 }
@@ -198,17 +220,19 @@ int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
 		const struct xdpd_attach_options *options)
 {
 	struct xdpd_client *client = xdpd_client_of(x);
+	struct xdpd_attach_options taken;
 	struct xdpd_attach_request request;
 	uint64_t deadline;
 	int r;
 
 	if (client->wait_fd >= 0)
 		return -EISCONN;
-	r = take_request(&request, device, queue, options);
+	r = take_options(&taken, options);
+	if (r == 0)
+		r = take_request(&request, device, queue, &taken);
 	if (r < 0)
 		return r;
-	deadline = xdpd_deadline(options && options->timeout_ms ? options->timeout_ms
-								: DEFAULT_TIMEOUT_MS);
+	deadline = xdpd_deadline(taken.timeout_ms ? taken.timeout_ms : DEFAULT_TIMEOUT_MS);
 	/* A daemon that was restarted, or an attempt that was given up: begin anew. */
 	xdpd_connection_listen(&client->connection);
 	if (client->connection.ended) {
@@ -246,18 +270,20 @@ int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret)
 {
 	const struct xdpd_client *client = xdpd_client_of(x);
 	const struct xdp_statistics *before = &client->before;
+	const size_t size = ret->size;
 	struct xdp_statistics now;
+	struct xdpd_stats stats;
 	int r;
 
-	if (ret->size < sizeof(*ret))
+	if (size < XDPD_STATS_SIZE_V1)
 		return -EINVAL;
 	if (client->wait_fd < 0)
 		return -ENOTCONN;
 	r = xdpd_client_statistics(client, &now);
 	if (r < 0)
 		return r;
-	*ret = (struct xdpd_stats){
-		.size = ret->size,
+	stats = (struct xdpd_stats){
+		.size = size,
 		.dropped = now.rx_dropped - before->rx_dropped,
 		.ring_full = now.rx_ring_full - before->rx_ring_full,
 		.fill_empty = now.rx_fill_ring_empty_descs - before->rx_fill_ring_empty_descs,
@@ -270,5 +296,8 @@ int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret)
 		.completion_entries = xdpd_entries_produced_by_peer(&x->completion),
 		.spare = x->spares,
 	};
+	memcpy(ret, &stats, smaller(size, sizeof(stats)));
+	if (size > sizeof(stats))
+		memset((char *)ret + sizeof(stats), 0, size - sizeof(stats));
 	return 0;
 }

@@ -75,8 +75,16 @@ struct xdpd {
  */
 XDPD_API int xdpd_connect(struct xdpd **ret, const char *path, const char *name);
 
+/*
+ * The structs that carry their `size` only ever grow at the end, and program and library may be of different
+ * versions. These are the sizes of the first version, which never change.
+ */
+#define XDPD_ATTACH_OPTIONS_SIZE_V1 \
+	(offsetof(struct xdpd_attach_options, group) + sizeof(const char *))
+#define XDPD_STATS_SIZE_V1 80
+
 struct xdpd_attach_options {
-	uint32_t size;	    /* sizeof(struct xdpd_attach_options), for later additions */
+	uint32_t size;	    /* sizeof(struct xdpd_attach_options) of the program */
 	uint32_t flags;	    /* enum xdpd_attach_flags */
 	int32_t timeout_ms; /* for the whole attach; 0: 5 seconds, negative: for ever */
 	const char *group; /* shared delivery: the group to join; NULL: a group of one's own name */
@@ -89,7 +97,9 @@ struct xdpd_attach_options {
  * -ENODEV (no such interface), -ENOENT (no such queue), -EBUSY (taken: the sentence names uid and pid),
  * -EACCES (not allowed), -ENETDOWN (the link is gone), -EISCONN (attached already), -ETIMEDOUT,
  * -ECONNRESET (the daemon ended), -EPROTO (it broke the protocol). After one of the last three the next
- * attempt connects anew, so that it may find a daemon that was restarted.
+ * attempt connects anew, so that it may find a daemon that was restarted. Of `options` itself: -EINVAL (a size
+ * below the first version's, a group that is no name), -E2BIG (something is asked by a member that only a newer
+ * library knows).
  */
 XDPD_API int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
 			 const struct xdpd_attach_options *options);
@@ -130,7 +140,7 @@ XDPD_API const char *xdpd_reason(const struct xdpd *x);
 
 /* The kernel's counters since the attach [XDP_STATISTICS], and what is where now. */
 struct xdpd_stats {
-	uint64_t size;	     /* set by the caller: sizeof(struct xdpd_stats) */
+	uint64_t size;	     /* set by the caller: its sizeof(struct xdpd_stats) */
 	uint64_t dropped;    /* frames: none in the fill ring, or too long */
 	uint64_t ring_full;  /* frames that met a full RX ring */
 	uint64_t fill_empty; /* times that the fill ring was found empty: not frames */
@@ -142,7 +152,10 @@ struct xdpd_stats {
 	uint32_t zero;
 };
 
-/* Errors: -EINVAL (size), -ENOTCONN (not attached). */
+/*
+ * Fills in what a `ret` of that size has; members that only a newer library knows become 0.
+ * Errors: -EINVAL (a size below the first version's), -ENOTCONN (not attached).
+ */
 XDPD_API int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret);
 
 /* What was granted; 0 before an attach. Sizes in bytes. */
@@ -366,6 +379,32 @@ static inline void xdpd_tx_free(struct xdpd *x, const struct xdp_desc *frames, u
 		x->spare[x->spares++] = frames[i].addr & x->frame_mask;
 }
 
+/* Puts as many as there is room for into the TX ring. */
+static inline uint32_t xdpd_tx_queue(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
+{
+	uint64_t bytes = 0;
+
+	/* A full completion ring would stop the kernel's transmission. */
+	(void)xdpd_reap(x);
+	count = xdpd_ring_room(&x->tx, count);
+	if (!count)
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		*xdpd_ring_desc(&x->tx, x->tx.own + i) = frames[i];
+		bytes += frames[i].len;
+	}
+	xdpd_ring_advance(&x->tx, count);
+	x->transmit_bytes += bytes;
+	__atomic_store_n(&x->account->transmit_bytes, x->transmit_bytes, __ATOMIC_RELAXED);
+	return count;
+}
+
+static inline void xdpd_tx_wake_sleeper(struct xdpd *x)
+{
+	if (xdpd_may_transmit(x) && xdpd_ring_needs_wakeup(&x->tx))
+		(void)xdpd_wake_tx(x);
+}
+
 /*
  * Queues frames of xdpd_tx_alloc() for transmission and wakes the kernel if it sleeps; returns how many
  * were queued, fewer when the TX ring is full. The rest remain the caller's. A packet must lie within its
@@ -373,22 +412,8 @@ static inline void xdpd_tx_free(struct xdpd *x, const struct xdp_desc *frames, u
  */
 static inline uint32_t xdpd_tx(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
 {
-	uint64_t bytes = 0;
-
-	/* A full completion ring would stop the kernel's transmission. */
-	(void)xdpd_reap(x);
-	count = xdpd_ring_room(&x->tx, count);
-	for (uint32_t i = 0; i < count; i++) {
-		*xdpd_ring_desc(&x->tx, x->tx.own + i) = frames[i];
-		bytes += frames[i].len;
-	}
-	if (count) {
-		xdpd_ring_advance(&x->tx, count);
-		x->transmit_bytes += bytes;
-		__atomic_store_n(&x->account->transmit_bytes, x->transmit_bytes, __ATOMIC_RELAXED);
-	}
-	if (xdpd_may_transmit(x) && xdpd_ring_needs_wakeup(&x->tx))
-		(void)xdpd_wake_tx(x);
+	count = xdpd_tx_queue(x, frames, count);
+	xdpd_tx_wake_sleeper(x);
 	return count;
 }
 
@@ -399,9 +424,14 @@ static inline uint32_t xdpd_tx(struct xdpd *x, const struct xdp_desc *frames, ui
  */
 static inline uint32_t xdpd_forward(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
 {
-	count = xdpd_tx(x, frames, count);
+	count = xdpd_tx_queue(x, frames, count);
 	x->owed += count;
+	/* Before the wake, in which the kernel may transmit all of them: more are arriving meanwhile. */
 	if (count)
+		xdpd_refill(x);
+	xdpd_tx_wake_sleeper(x);
+	/* What was transmitted right then may be what the fill ring still lacks. */
+	if (__builtin_expect(x->owed, 0))
 		xdpd_refill(x);
 	return count;
 }

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,6 +85,7 @@ static struct kernel {
 	bool lazy;   /* the fill ring's consumption is published only when it looks empty */
 	int removed; /* SO_ERROR */
 	uint32_t rx_wakes, tx_wakes;
+	uint32_t to_fill; /* frames in the fill ring at the last of tx_wakes */
 	struct xdp_statistics statistics;
 } kernel;
 
@@ -217,6 +219,7 @@ ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const struc
 	if (buffer)
 		return syscall(SYS_sendto, fd, buffer, length, flags, address, address_length);
 	kernel.tx_wakes++;
+	kernel.to_fill = *word_of(FILL, 0) - kernel.ring[FILL].own;
 	if (kernel.link_down)
 		errno = ENETDOWN;
 	else if (kernel_transmit(BUDGET) == BUDGET)
@@ -269,8 +272,20 @@ static struct fake {
 	struct xdpd_grant grant;
 	int variant, connections;
 	bool said_detach;
+	sem_t said, go_on; /* where script and test await each other */
 	struct incoming in;
 } fake;
+
+static inline void post(sem_t *semaphore)
+{
+	assert_int_equal(sem_post(semaphore), 0);
+}
+
+static inline void await(sem_t *semaphore)
+{
+	while (sem_wait(semaphore) < 0)
+		assert_int_equal(errno, EINTR);
+}
 
 /* The next message of this type; false when the client has gone. */
 static inline bool expect(uint16_t type)
@@ -392,6 +407,8 @@ static inline void start_daemon(void (*script)(struct fake *), int variant)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	memset(&fake, 0, sizeof(fake));
+	assert_int_equal(sem_init(&fake.said, 0, 0), 0);
+	assert_int_equal(sem_init(&fake.go_on, 0, 0), 0);
 	fake.script = script;
 	fake.variant = variant;
 	snprintf(fake.path, sizeof(fake.path), "/tmp/xdpd-client-test.%d", getpid());
@@ -415,6 +432,8 @@ static inline void stop_daemon(void)
 	close(fake.stop_pipe[0]);
 	close(fake.stop_pipe[1]);
 	close(fake.listen_fd);
+	sem_destroy(&fake.said);
+	sem_destroy(&fake.go_on);
 	unlink(fake.path);
 }
 

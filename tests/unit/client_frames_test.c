@@ -225,6 +225,22 @@ static void who_only_polls_does_not_starve(void **state)
 	end(x);
 }
 
+static void what_is_forwarded_is_replaced_before_the_kernel_is_woken_to_send_it(void **state)
+{
+	struct xdp_desc frames[20];
+	struct xdpd *x;
+
+	(void)state;
+	begin(script_good, 0);
+	x = attached();
+	kernel_receive(20);
+	assert_int_equal(xdpd_rx(x, frames, 20), 20);
+	assert_int_equal(xdpd_forward(x, frames, 20), 20);
+	assert_int_equal(kernel.tx_wakes, 1);
+	assert_int_equal(kernel.to_fill, 48);
+	end(x);
+}
+
 static void a_burst_larger_than_the_kernels_budget_is_sent_by_one_call(void **state)
 {
 	struct xdp_desc frames[FRAMES_MAX];
@@ -279,7 +295,7 @@ static void a_kernel_that_sleeps_is_woken_and_a_link_that_is_gone_shows_in_the_w
 
 static void figures_count_from_the_attach(void **state)
 {
-	struct xdpd_stats stats = {.size = 8};
+	struct xdpd_stats stats = {.size = XDPD_STATS_SIZE_V1 - 1};
 	struct xdpd *x;
 
 	(void)state;
@@ -296,6 +312,32 @@ static void figures_count_from_the_attach(void **state)
 	assert_int_equal(stats.rx_entries, 5);
 	assert_int_equal(stats.fill_entries, 43);
 	assert_int_equal(stats.spare, 48);
+	end(x);
+}
+
+static void figures_fit_a_program_that_is_older_or_newer(void **state)
+{
+	struct {
+		struct xdpd_stats known;
+		uint64_t newer[2];
+	} stats;
+	struct xdpd *x;
+
+	(void)state;
+	begin(script_good, 0);
+	x = attached();
+	memset(&stats, 0xff, sizeof(stats));
+	stats.known.size = XDPD_STATS_SIZE_V1;
+	assert_int_equal(xdpd_stats(x, &stats.known), 0);
+	assert_int_equal(stats.known.size, XDPD_STATS_SIZE_V1);
+	assert_int_equal(stats.known.spare, 48);
+	for (size_t i = XDPD_STATS_SIZE_V1; i < sizeof(stats); i++)
+		assert_int_equal(((unsigned char *)&stats)[i], 0xff);
+	stats.known.size = sizeof(stats);
+	assert_int_equal(xdpd_stats(x, &stats.known), 0);
+	assert_int_equal(stats.known.size, sizeof(stats));
+	assert_int_equal(stats.known.spare, 48);
+	assert_int_equal(stats.newer[0] | stats.newer[1], 0);
 	end(x);
 }
 
@@ -344,10 +386,13 @@ int main(void)
 		cmocka_unit_test(every_frame_is_in_one_place_after_a_long_random_run),
 		cmocka_unit_test(frames_given_back_twice_overflow_nothing),
 		cmocka_unit_test(who_only_polls_does_not_starve),
+		cmocka_unit_test(
+			what_is_forwarded_is_replaced_before_the_kernel_is_woken_to_send_it),
 		cmocka_unit_test(a_burst_larger_than_the_kernels_budget_is_sent_by_one_call),
 		cmocka_unit_test(
 			a_kernel_that_sleeps_is_woken_and_a_link_that_is_gone_shows_in_the_wait),
 		cmocka_unit_test(figures_count_from_the_attach),
+		cmocka_unit_test(figures_fit_a_program_that_is_older_or_newer),
 		cmocka_unit_test(raw_rings_start_where_the_attachment_is),
 	};
 

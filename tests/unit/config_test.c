@@ -275,12 +275,13 @@ static void every_key_is_taken_over(void **state)
 	assert_int_equal(queue->rings.completion, 256);
 	assert_true(queue->attach.who.anyone);
 	assert_int_equal(queue->attach.who.n_uids, 0);
-	assert_int_equal(queue->attach.who.gids[0], 2000);
+	assert_int_equal(queue->attach.who.n_gids, 0);
 	assert_false(queue->attach.transmit);
 	queue = config_find_queue(eth0, 9);
 	assert_int_equal(queue->bind, XDPD_BIND_ZERO_COPY);
 	assert_int_equal(queue->handover, CONFIG_HANDOVER_BOUND);
 	assert_int_equal(queue->attach.who.uids[0], 1000);
+	assert_int_equal(queue->attach.who.gids[0], 2000);
 	assert_true(queue->attach.transmit);
 
 	assert_true(wlan->all);
@@ -290,6 +291,75 @@ static void every_key_is_taken_over(void **state)
 	assert_int_equal(queue->attach.who.n_uids, 0);
 	assert_int_equal(queue->attach.who.gids[0], 3000);
 	assert_null(config_find_interface(config, "eth1"));
+	config_free(config);
+}
+
+#define ATTACH(all, own)                    \
+	"access: { attach: { " all " } }\n" \
+	"interfaces: [{ name: eth0, queues: [{ id: 0, attach: { " own " } }, { id: 1 }] }]"
+
+/* Who may attach to queue 0; a user or group of 0 stands for none. */
+static void assert_attach(const char *text, bool anyone, uid_t user, gid_t group, bool transmit)
+{
+	struct config *config = parse(text);
+	const struct attach_access *attach = &config->interfaces[0].queues[0].attach;
+
+	assert_int_equal(attach->who.anyone, anyone);
+	assert_int_equal(attach->who.n_uids, user ? 1 : 0);
+	if (user)
+		assert_int_equal(attach->who.uids[0], user);
+	assert_int_equal(attach->who.n_gids, group ? 1 : 0);
+	if (group)
+		assert_int_equal(attach->who.gids[0], group);
+	assert_int_equal(attach->transmit, transmit);
+	config_free(config);
+}
+
+static void a_queue_for_groups_is_not_for_the_users_of_all_queues(void **state)
+{
+	(void)state;
+	assert_attach(ATTACH("users: ['*']", "groups: [7]"), false, 0, 7, true);
+	assert_attach(ATTACH("users: [5], groups: [6]", "groups: [7]"), false, 0, 7, true);
+	assert_attach(ATTACH("users: [5], transmit: false", "groups: [7]"), false, 0, 7, false);
+	assert_attach(ATTACH("users: ['*']", "groups: []"), false, 0, 0, true);
+}
+
+static void a_queue_for_users_is_not_for_the_groups_of_all_queues(void **state)
+{
+	(void)state;
+	assert_attach(ATTACH("groups: [6]", "users: [8]"), false, 8, 0, true);
+	assert_attach(ATTACH("users: ['*'], groups: [6]", "users: [8]"), false, 8, 0, true);
+	assert_attach(ATTACH("groups: [6], transmit: false", "users: ['*']"), true, 0, 0, false);
+	assert_attach(ATTACH("groups: [6]", "users:"), false, 0, 0, true);
+}
+
+static void a_queue_for_users_and_groups_is_for_these_alone(void **state)
+{
+	(void)state;
+	assert_attach(ATTACH("users: ['*'], groups: [6]", "users: [8], groups: [7]"), false, 8, 7,
+		      true);
+	assert_attach(ATTACH("users: [5]", "users: ['*'], groups: [7], transmit: false"), true, 0,
+		      7, false);
+}
+
+static void a_queue_with_transmit_alone_is_for_those_of_all_queues(void **state)
+{
+	(void)state;
+	assert_attach(ATTACH("users: [5], groups: [6]", "transmit: false"), false, 5, 6, false);
+	assert_attach(ATTACH("users: ['*'], transmit: false", "transmit: true"), true, 0, 0, true);
+	assert_attach(ATTACH("users: ['*'], groups: [6]", ""), true, 0, 6, true);
+}
+
+static void what_one_queue_says_of_attach_is_not_said_of_the_next(void **state)
+{
+	struct config *config = parse(ATTACH("users: [5], groups: [6]", "groups: [7]"));
+	const struct access_list *who = &config->interfaces[0].queues[1].attach.who;
+
+	(void)state;
+	assert_int_equal(who->n_uids, 1);
+	assert_int_equal(who->uids[0], 5);
+	assert_int_equal(who->n_gids, 1);
+	assert_int_equal(who->gids[0], 6);
 	config_free(config);
 }
 
@@ -671,6 +741,11 @@ int main(void)
 		TEST(an_empty_file_means_the_defaults),
 		TEST(a_queue_has_the_defaults_for_what_is_not_given),
 		TEST(every_key_is_taken_over),
+		TEST(a_queue_for_groups_is_not_for_the_users_of_all_queues),
+		TEST(a_queue_for_users_is_not_for_the_groups_of_all_queues),
+		TEST(a_queue_for_users_and_groups_is_for_these_alone),
+		TEST(a_queue_with_transmit_alone_is_for_those_of_all_queues),
+		TEST(what_one_queue_says_of_attach_is_not_said_of_the_next),
 		TEST(metrics_can_be_off_or_on_a_unix_socket),
 		TEST(a_listen_address_that_is_none_is_refused),
 		TEST(a_unix_path_fits_or_is_refused),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -385,7 +389,142 @@ static void what_was_added_and_removed_again_leaves_the_text_as_it_was(void **st
 	}
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, clear_errors)
+/* ---- names of users and groups ---- */
+
+/* Stands for the machine's: any name is there, with the same id, unless all are gone. */
+static struct {
+	uint32_t id;
+	bool gone;
+	unsigned int looked_up;
+} database;
+
+struct passwd *getpwnam(const char *name)
+{
+	static struct passwd entry;
+
+	(void)name;
+	database.looked_up++;
+	entry.pw_uid = database.id;
+	return database.gone ? NULL : &entry;
+}
+
+struct group *getgrnam(const char *name)
+{
+	static struct group entry;
+
+	(void)name;
+	database.looked_up++;
+	entry.gr_gid = database.id;
+	return database.gone ? NULL : &entry;
+}
+
+static const char named[] = "access: { attach: { users: [ida], groups: [ida] } }\n"
+			    "interfaces: [{ name: eth0, queues: [{ id: 0 }] }]\n";
+
+/* As a file, with the names' id in the database then. Returns what config_load() does. */
+static int load_named(uint32_t id)
+{
+	cleanup_fd int fd = memfd_create("config", MFD_CLOEXEC);
+	struct config *config = NULL;
+	char path[64];
+	int r;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, named, strlen(named)), strlen(named));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	database.id = id;
+	database.looked_up = 0;
+	r = config_load(path, &config, &errors);
+	config_free(config);
+	return r;
+}
+
+static void assert_named(const char *text, uint32_t user, uint32_t group)
+{
+	struct config *config = NULL;
+	const struct access_list *who;
+
+	assert_int_equal(config_parse("test", text, strlen(text), &config, &errors), 0);
+	who = &config->interfaces[0].queues[0].attach.who;
+	assert_int_equal(who->uids[0], user);
+	assert_int_equal(who->gids[0], group);
+	config_free(config);
+}
+
+static int restore_database(void **state)
+{
+	database.gone = false;
+	return clear_errors(state);
+}
+
+static void a_load_looks_names_up_anew_and_what_follows_takes_what_it_found(void **state)
+{
+	(void)state;
+	assert_int_equal(load_named(1000), 0);
+	assert_int_equal(database.looked_up, 2);
+	database.id = 2000;
+	assert_named(named, 1000, 1000);
+	assert_int_equal(load_named(2000), 0);
+	assert_int_equal(database.looked_up, 2);
+	assert_named(named, 2000, 2000);
+	assert_int_equal(database.looked_up, 2);
+}
+
+static void an_edit_looks_up_only_names_that_are_new(void **state)
+{
+	cleanup_free char *plain = NULL, *of_bert = NULL, *without = NULL;
+
+	(void)state;
+	assert_int_equal(load_named(1000), 0);
+	database.looked_up = 0;
+	assert_int_equal(config_text_add_queue("test", named, "eth0", "id: 3", &plain, &errors), 0);
+	assert_named(plain, 1000, 1000);
+	assert_int_equal(
+		config_text_remove_queue("test", plain, "eth0", "id: 3", 0, &without, &errors), 0);
+	assert_int_equal(database.looked_up, 0);
+	assert_int_equal(config_text_add_queue("test", named, "eth0",
+					       "id: 3, attach: { users: [bert] }", &of_bert,
+					       &errors),
+			 0);
+	assert_named(of_bert, 1000, 1000);
+	assert_int_equal(database.looked_up, 1);
+}
+
+static void a_name_that_is_gone_fails_a_load_but_no_edit_of_something_else(void **state)
+{
+	cleanup_free char *added = NULL, *removed = NULL;
+
+	(void)state;
+	assert_int_equal(load_named(1000), 0);
+	database.gone = true;
+	assert_int_equal(load_named(0), -EINVAL);
+	assert_int_equal(errors.n_lines, 2);
+	config_errors_clear(&errors);
+	assert_int_equal(config_text_add_queue("test", named, "eth0", "id: 3", &added, &errors), 0);
+	assert_int_equal(
+		config_text_remove_queue("test", added, "eth0", "id: 3", 0, &removed, &errors), 0);
+	assert_named(removed, 1000, 1000);
+	assert_add_refused(named, "eth0", "id: 3, attach: { users: [carla] }", -EINVAL,
+			   "eth0 queue:1:27: there is no user `carla`, expected an existing name, "
+			   "a number or \"*\"");
+}
+
+static void a_user_and_a_group_of_one_name_are_two(void **state)
+{
+	static const char user_dora[] = "access: { attach: { users: [dora], groups: [1] } }\n"
+					"interfaces: [{ name: eth0, queues: [{ id: 0 }] }]\n";
+	static const char both_dora[] = "access: { attach: { users: [dora], groups: [dora] } }\n"
+					"interfaces: [{ name: eth0, queues: [{ id: 0 }] }]\n";
+
+	(void)state;
+	database.id = 1000;
+	assert_named(user_dora, 1000, 1);
+	database.id = 2000;
+	assert_named(both_dora, 1000, 2000);
+}
+
+#define TEST(name)	 cmocka_unit_test_teardown(name, clear_errors)
+#define NAMES_TEST(name) cmocka_unit_test_teardown(name, restore_database)
 
 int main(void)
 {
@@ -405,6 +544,10 @@ int main(void)
 		TEST(the_last_item_leaves_an_empty_list),
 		TEST(what_is_not_there_is_not_removed),
 		TEST(what_was_added_and_removed_again_leaves_the_text_as_it_was),
+		NAMES_TEST(a_load_looks_names_up_anew_and_what_follows_takes_what_it_found),
+		NAMES_TEST(an_edit_looks_up_only_names_that_are_new),
+		NAMES_TEST(a_name_that_is_gone_fails_a_load_but_no_edit_of_something_else),
+		NAMES_TEST(a_user_and_a_group_of_one_name_are_two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
