@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,30 +131,95 @@ static int missing(int code)
 		       : -ENOENT;
 }
 
-int access_find_user(const char *text, uid_t *ret)
+static int look_up_user(const char *name, uint32_t *ret)
 {
 	const struct passwd *entry;
 
-	if (is_number(text))
-		return parse_number(text, ret);
 	errno = 0;
-	entry = getpwnam(text);
+	entry = getpwnam(name);
 	if (!entry)
 		return missing(errno);
 	*ret = entry->pw_uid;
 	return 0;
 }
 
-int access_find_group(const char *text, gid_t *ret)
+static int look_up_group(const char *name, uint32_t *ret)
 {
 	const struct group *entry;
 
-	if (is_number(text))
-		return parse_number(text, ret);
 	errno = 0;
-	entry = getgrnam(text);
+	entry = getgrnam(name);
 	if (!entry)
 		return missing(errno);
 	*ret = entry->gr_gid;
 	return 0;
+}
+
+struct known_name {
+	char *name;
+	uint32_t id;
+};
+
+static int compare_names(const void *left, const void *right)
+{
+	const struct known_name *a = left, *b = right;
+
+	return strcmp(a->name, b->name);
+}
+
+/* `known` is a tree of tsearch(3). */
+static int remember(void **known, const char *name, uint32_t id)
+{
+	cleanup_free struct known_name *added = malloc(sizeof(*added));
+	cleanup_free char *copy = strdup(name);
+	struct known_name **node;
+
+	if (!added || !copy)
+		return -ENOMEM;
+	*added = (struct known_name){copy, id};
+	node = tsearch(added, known, compare_names);
+	if (!node)
+		return -ENOMEM;
+	(*node)->id = id;
+	if (*node == added) {
+		(void)TAKE_PTR(added);
+		(void)TAKE_PTR(copy);
+	}
+	return 0;
+}
+
+static int find(const char *text, enum names names, void **known,
+		int (*look_up)(const char *name, uint32_t *ret), uint32_t *ret)
+{
+	struct known_name **node;
+	uint32_t id;
+	int r;
+
+	if (is_number(text))
+		return parse_number(text, ret);
+	node = tfind(&(struct known_name){.name = (char *)text}, known, compare_names);
+	if (node && names == NAMES_KNOWN) {
+		*ret = (*node)->id;
+		return 0;
+	}
+	r = look_up(text, &id);
+	if (r == 0)
+		r = remember(known, text, id);
+	if (r == 0)
+		*ret = id;
+	return r;
+}
+
+int access_find_user(const char *text, enum names names, uid_t *ret)
+{
+	static void *known;
+
+	return find(text, names, &known, look_up_user, ret);
+}
+
+int access_find_group(const char *text, enum names names, gid_t *ret)
+{
+	static void *known;
+
+	return find(text, names, &known, look_up_group, ret);
 }

@@ -20,10 +20,20 @@ bool access_equal(const struct access_list *a, const struct access_list *b);
 void access_clear(struct access_list *list);
 
 /*
+ * A name that was found is kept with its id while the process lives, so that an edit at run time neither waits
+ * for the user database (LDAP, say) nor fails because a name that it is not about is gone from there. A failed
+ * look-up forgets nothing. Not thread-safe, as getpwnam(3) is not.
+ */
+enum names {
+	NAMES_KNOWN, /* a name has the id that it was last found with; only new ones are looked up */
+	NAMES_ANEW,  /* every name is looked up */
+};
+
+/*
  * The user or group that a name or number stands for. Returns 0; -ENOENT when there is none of that name, or
  * another -errno of the look-up. Numbers need no entry in the user database.
  */
-int access_find_user(const char *text, uid_t *ret);
-int access_find_group(const char *text, gid_t *ret);
+int access_find_user(const char *text, enum names names, uid_t *ret);
+int access_find_group(const char *text, enum names names, gid_t *ret);
 
 #endif

@@ -79,7 +79,7 @@ const struct config_queue *config_find_queue(const struct config_interface *inte
 		       compare_id);
 }
 
-/* Not the id: `all_queues` stands for any. And a TX ring exists or not, so `transmit` is the socket's. */
+/* A TX ring exists or not, so `transmit` is the socket's. */
 bool config_queue_same_socket(const struct config_queue *a, const struct config_queue *b)
 {
 	return a->delivery == b->delivery && a->bind == b->bind && a->frames == b->frames &&
@@ -94,18 +94,24 @@ bool config_queue_equal(const struct config_queue *a, const struct config_queue 
 	return config_queue_same_socket(a, b) && access_equal(&a->attach.who, &b->attach.who);
 }
 
-int config_parse(const char *name, const char *text, size_t length, struct config **ret,
-		 struct config_errors *errors)
+static int parse(const char *name, const char *text, size_t length, enum names names,
+		 struct config **ret, struct config_errors *errors)
 {
 	struct parsed parsed;
 	int r;
 
-	r = parse_text(name, text, length, &parsed, errors);
+	r = parse_text(name, text, length, names, &parsed, errors);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(parsed.config);
 	parsed_clear(&parsed);
 	return 0;
+}
+
+int config_parse(const char *name, const char *text, size_t length, struct config **ret,
+		 struct config_errors *errors)
+{
+	return parse(name, text, length, NAMES_KNOWN, ret, errors);
 }
 
 /* One byte more than a config may have, so that its parser sees that it is too long. */
@@ -144,5 +150,5 @@ int config_load(const char *path, struct config **ret, struct config_errors *err
 	if (r < 0)
 		return report_one(errors, -r, path, (struct place){}, "can't be read (%s)",
 				  strerror(-r));
-	return config_parse(path, text, length, ret, errors);
+	return parse(path, text, length, NAMES_ANEW, ret, errors);
 }

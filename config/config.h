@@ -6,6 +6,10 @@
  * names are looked up. No function logs. A parsed config never changes: a change at run time is made by
  * editing the text (config_text_add_queue(), which keeps comments) and parsing the result, so that the file,
  * `add-queue`, `add-queue --save` and reload all pass through the one parser and its checks.
+ *
+ * Names that were found are kept for the life of the process: config_load() looks up all of its names anew,
+ * config_parse() and config_text_*() only those that are not known, so that a change at run time does not
+ * depend on names that it is not about. Only one thread may parse.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -31,6 +35,10 @@ struct access_list {
 	size_t n_gids;
 };
 
+/*
+ * A queue's own `attach` with users or groups replaces both lists of `access.attach`, the one that it does not
+ * give by nobody; without either it has them. `transmit` is `access.attach`'s unless given.
+ */
 struct attach_access {
 	struct access_list who;
 	bool transmit; /* those who may attach may also transmit */
@@ -43,7 +51,8 @@ struct ring_sizes {
 struct config_queue {
 	uint32_t id;
 	enum xdpd_delivery delivery;
-	enum xdpd_bind_mode bind; /* AUTO, ZERO_COPY or COPY: the queue's own, else the interface's */
+	enum xdpd_bind_mode
+		bind; /* AUTO, ZERO_COPY or COPY: the queue's own, else the interface's */
 	uint32_t frames;
 	uint32_t frame_size; /* bytes: 2048 or 4096 */
 	uint32_t headroom;   /* bytes */
@@ -58,8 +67,8 @@ struct config_queue {
 
 struct config_interface {
 	char name[XDPD_DEVICE_MAX];
-	enum xdpd_xdp_mode mode; /* AUTO, NATIVE or GENERIC */
-	enum xdpd_bind_mode bind; /* AUTO, ZERO_COPY or COPY */
+	enum xdpd_xdp_mode mode;     /* AUTO, NATIVE or GENERIC */
+	enum xdpd_bind_mode bind;    /* AUTO, ZERO_COPY or COPY */
 	struct config_queue *queues; /* one for each id, sorted by id */
 	size_t n_queues;
 	bool all; /* `id: all`: every channel that the interface has, as `all_queues` says (its id is unused) */
@@ -85,7 +94,8 @@ struct config {
 
 /*
  * What is wrong with a text: any number of `FILE:LINE:COLUMN: sentence` lines, in the text's order, all of
- * them from one run. Start with {}; end with config_errors_clear().
+ * them from one run. A line about the whole file has no LINE:COLUMN: `FILE: sentence`. Start with {}; end with
+ * config_errors_clear().
  */
 struct config_errors {
 	char **lines;
@@ -101,7 +111,10 @@ void config_errors_clear(struct config_errors *errors);
 int config_parse(const char *name, const char *text, size_t length, struct config **ret,
 		 struct config_errors *errors);
 
-/* Reads and parses a file. An unreadable file is a line in `errors` too, and its -errno is returned. */
+/*
+ * Reads and parses a file and looks up all of its names. An unreadable file is a line in `errors` too, and its
+ * -errno is returned.
+ */
 int config_load(const char *path, struct config **ret, struct config_errors *errors);
 
 /* NULL is fine. Returns NULL. */
@@ -112,7 +125,10 @@ const struct config_interface *config_find_interface(const struct config *config
 /* The settings that queue `id` of the interface shall have; NULL if it is not wanted. With `all`, any id is. */
 const struct config_queue *config_find_queue(const struct config_interface *interface, uint32_t id);
 
-/* Equal but for who may attach, which can change without touching the socket (`transmit` can not). */
+/*
+ * Equal but for who may attach, which can change without touching the socket (`transmit` can not). `id` is not
+ * compared, as `all_queues` stands for any.
+ */
 bool config_queue_same_socket(const struct config_queue *a, const struct config_queue *b);
 
 bool config_queue_equal(const struct config_queue *a, const struct config_queue *b);
@@ -130,8 +146,8 @@ int config_parse_ids(const char *text, uint32_t **ret_ids, size_t *ret_n, bool *
  * is not what was asked for). Returns 0 and sets `*ret` (to be freed); -EEXIST when the queue is there
  * already, -EINVAL, each with a line in `errors`.
  */
-int config_text_add_queue(const char *name, const char *text, const char *device, const char *fragment,
-			  char **ret, struct config_errors *errors);
+int config_text_add_queue(const char *name, const char *text, const char *device,
+			  const char *fragment, char **ret, struct config_errors *errors);
 
 /*
  * Takes queue ids out of the text: from `id: 0-3` without 3 becomes `id: [0, 1, 2]`, an item left without ids
@@ -139,8 +155,9 @@ int config_text_add_queue(const char *name, const char *text, const char *device
  * `id: all`, which becomes a list of the others (0: not known, then that is an error). The interface itself
  * stays, with an empty list. Returns as above, -ENOENT when the queue is not there.
  */
-int config_text_remove_queue(const char *name, const char *text, const char *device, const char *fragment,
-			     uint32_t channels, char **ret, struct config_errors *errors);
+int config_text_remove_queue(const char *name, const char *text, const char *device,
+			     const char *fragment, uint32_t channels, char **ret,
+			     struct config_errors *errors);
 
 /*
  * Replaces the file by `text` atomically: a temporary file beside it, its mode and owner, fsync, rename,

@@ -34,6 +34,7 @@ struct id_places {
 
 struct parse {
 	struct walk walk;
+	enum names names;
 	struct config *config;
 	struct attach_access attach;
 	struct queue_totals totals;
@@ -63,7 +64,7 @@ static void read_user(struct parse *parse, const yaml_node_t *node, struct acces
 		list->anyone = true;
 		return;
 	}
-	r = access_find_user(yaml_node_text(node), &uid);
+	r = access_find_user(yaml_node_text(node), parse->names, &uid);
 	if (r == -ENOENT)
 		report_add(report, yaml_node_place(node),
 			   "there is no user %s, expected an existing name, a number or \"*\"",
@@ -92,7 +93,7 @@ static void read_group(struct parse *parse, const yaml_node_t *node, struct acce
 			"a group is `*`, expected a name or a number; anyone is `users: [\"*\"]`");
 		return;
 	}
-	r = access_find_group(yaml_node_text(node), &gid);
+	r = access_find_group(yaml_node_text(node), parse->names, &gid);
 	if (r == -ENOENT)
 		report_add(report, yaml_node_place(node),
 			   "there is no group %s, expected an existing name or a number",
@@ -149,7 +150,10 @@ static void read_admin(struct parse *parse, const yaml_node_t *node)
 		read_access_list(parse, &fields[0], &fields[1], &parse->config->admin);
 }
 
-/* `attach` has what is inherited. */
+/*
+ * `attach` has what is inherited. One list that is given replaces both: as either lets in, the other one
+ * inherited would undo a restriction.
+ */
 static void read_attach(struct parse *parse, const yaml_node_t *node, struct attach_access *attach)
 {
 	static const char *const keys[] = {"users", "groups", "transmit"};
@@ -157,6 +161,8 @@ static void read_attach(struct parse *parse, const yaml_node_t *node, struct att
 
 	if (!node || !walk_mapping(&parse->walk, "`attach`", node, keys, COUNT(keys), fields))
 		return;
+	if (fields[0].value || fields[1].value)
+		access_clear(&attach->who);
 	read_access_list(parse, &fields[0], &fields[1], &attach->who);
 	(void)walk_bool(&parse->walk, "`transmit`", fields[2].value, &attach->transmit);
 }
@@ -727,12 +733,12 @@ static void read_file(struct parse *parse, const yaml_node_t *root)
 		read_interfaces(parse, fields[3].value);
 }
 
-int parse_text(const char *name, const char *text, size_t length, struct parsed *ret,
-	       struct config_errors *errors)
+int parse_text(const char *name, const char *text, size_t length, enum names names,
+	       struct parsed *ret, struct config_errors *errors)
 {
 	struct report report = {.name = name};
 	struct parsed parsed = {};
-	struct parse parse = {};
+	struct parse parse = {.names = names};
 	int r;
 
 	if (length > CONFIG_TEXT_MAX)
@@ -778,6 +784,7 @@ int parse_queue(const struct yaml_tree *tree, const struct parsed *file,
 {
 	struct parse parse = {
 		.walk = {.tree = tree, .report = report},
+		.names = NAMES_KNOWN,
 		.attach = file->attach,
 		.totals = file->totals,
 	};

@@ -5,6 +5,7 @@
 #ifndef CONFIG_PARSE_H
 #define CONFIG_PARSE_H
 
+#include "config/access.h"
 #include "config/config.h"
 #include "config/ids.h"
 #include "config/yaml_tree.h"
@@ -26,8 +27,8 @@ struct parsed {
 };
 
 /* As config_parse(); `*ret` ends with parsed_clear(). */
-int parse_text(const char *name, const char *text, size_t length, struct parsed *ret,
-	       struct config_errors *errors);
+int parse_text(const char *name, const char *text, size_t length, enum names names,
+	       struct parsed *ret, struct config_errors *errors);
 
 void parsed_clear(struct parsed *parsed);
 

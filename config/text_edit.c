@@ -49,7 +49,7 @@ int text_edit_start(struct text_edit *edit, const char *name, const char *text, 
 		edit->fragment_name = NULL;
 		return -ENOMEM;
 	}
-	r = parse_text(name, text, strlen(text), &edit->file, errors);
+	r = parse_text(name, text, strlen(text), NAMES_KNOWN, &edit->file, errors);
 	if (r == 0)
 		r = layout_init(&edit->layout, text, &edit->file.tree);
 	if (r == 0)
@@ -177,7 +177,7 @@ int text_edit_finish(struct text_edit *edit, const yaml_node_t *at,
 
 	if (!text)
 		return -ENOMEM;
-	r = parse_text(edit->name, text, strlen(text), &result, &ignored);
+	r = parse_text(edit->name, text, strlen(text), NAMES_KNOWN, &result, &ignored);
 	config_errors_clear(&ignored);
 	if (r == -ENOMEM)
 		return r;

@@ -505,7 +505,7 @@ static void a_name_that_is_gone_fails_a_load_but_no_edit_of_something_else(void 
 		config_text_remove_queue("test", added, "eth0", "id: 3", 0, &removed, &errors), 0);
 	assert_named(removed, 1000, 1000);
 	assert_add_refused(named, "eth0", "id: 3, attach: { users: [carla] }", -EINVAL,
-			   "eth0 queue:1:27: there is no user `carla`, expected an existing name, "
+			   "eth0 queue:1:26: there is no user `carla`, expected an existing name, "
 			   "a number or \"*\"");
 }
 
