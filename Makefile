@@ -62,7 +62,7 @@ KERNEL_TESTS := $(patsubst tests/kernels/%.c,$(BUILD)/tests/kernels/%,$(wildcard
 BENCHES    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-SKELETON := $(BUILD)/bpf/xdpd.skel.h
+SKELETONS := $(BUILD)/bpf/xdpd.skel.h $(BUILD)/bpf/xdpd_direct.skel.h
 LIBXDPD  := $(BUILD)/libxdpd.so $(BUILD)/libxdpd.a $(BUILD)/libxdpd.so.0
 
 .PHONY: all
@@ -70,16 +70,21 @@ all: $(BUILD)/xdpd $(BUILD)/xdpctl $(LIBXDPD) $(EXAMPLES)
 
 # ---- the BPF side ----
 
-$(BUILD)/bpf/xdpd.bpf.o: bpf/xdpd.bpf.c bpf/xdpd_bpf.h | $(BUILD)/bpf/
-	$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -I. -I/usr/include/$(MULTIARCH) -c $< -o $@
+BPF_COMPILE = $(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -I. -I/usr/include/$(MULTIARCH)
 
-$(SKELETON): $(BUILD)/bpf/xdpd.bpf.o
-	$(BPFTOOL) gen skeleton $< name xdpd_bpf > $@.new
+$(BUILD)/bpf/xdpd.bpf.o: bpf/xdpd.bpf.c bpf/xdpd_bpf.h | $(BUILD)/bpf/
+	$(BPF_COMPILE) -c $< -o $@
+
+$(BUILD)/bpf/xdpd_direct.bpf.o: bpf/xdpd.bpf.c bpf/xdpd_bpf.h | $(BUILD)/bpf/
+	$(BPF_COMPILE) -DXDPD_DIRECT -c $< -o $@
+
+$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new
 	mv $@.new $@
 
 # ---- objects ----
 
-$(BUILD)/obj/%.o: %.c | $(SKELETON)
+$(BUILD)/obj/%.o: %.c | $(SKELETONS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
 

@@ -60,9 +60,13 @@ static __always_inline int redirect(__u32 queue, __u64 bytes)
 }
 
 /*
- * One of these is loaded; they differ in how they learn a frame's length and in whether it may have several buffers.
- *
- * The first two load with CAP_BPF and CAP_NET_ADMIN alone: without CAP_PERFMON the verifier takes neither the
+ * One of the following is loaded; they differ in how they learn a frame's length and in whether it may have several
+ * buffers.
+ */
+#ifndef XDPD_DIRECT
+
+/*
+ * These two load with CAP_BPF and CAP_NET_ADMIN alone: without CAP_PERFMON the verifier takes neither the
  * difference of two packet pointers, nor a variable offset from one, nor an offset that differs between paths; Linux
  * 6.1 looks for them also in a branch that a constant rules out. So they call a helper [Linux 5.18].
  */
@@ -79,6 +83,8 @@ int xdpd_redirect_linear(struct xdp_md *ctx)
 	return redirect(ctx->rx_queue_index, bpf_xdp_get_buff_len(ctx));
 }
 
+#else
+
 /* What is read of the kernel's own struct; the offsets are found by its BTF. */
 struct xdp_buff {
 	void *data;
@@ -88,11 +94,14 @@ struct xdp_buff {
 
 #define XDP_FLAGS_HAS_FRAGS (1 << 0) /* [include/net/xdp.h] */
 
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 
-/* Without the helper's call, a fifth of the program's time; needs CAP_PERFMON and Linux 6.2. */
+/*
+ * Without the helper's call, a fifth of the program's time; needs CAP_PERFMON and Linux 6.2. An object of its own:
+ * where the kernel lacks the function, libbpf looks for it in modules, which takes CAP_SYS_ADMIN, and gives up.
+ */
 SEC("xdp.frags")
-int xdpd_redirect_direct(struct xdp_md *ctx)
+int xdpd_redirect(struct xdp_md *ctx)
 {
 	struct xdp_buff *buffer = bpf_cast_to_kern_ctx(ctx);
 	__u64 bytes = (__u64)buffer->data_end - (__u64)buffer->data;
@@ -101,5 +110,7 @@ int xdpd_redirect_direct(struct xdp_md *ctx)
 		bytes = bpf_xdp_get_buff_len(ctx);
 	return redirect(ctx->rx_queue_index, bytes);
 }
+
+#endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -9,6 +9,7 @@
 #include "daemon/cleanup.h"
 #include "daemon/uapi.h"
 #include "xdpd.skel.h"
+#include "xdpd_direct.skel.h"
 
 #define VERIFIER_LOG_SIZE (64 * 1024)
 
@@ -21,41 +22,52 @@ static int discard_message(enum libbpf_print_level level, const char *format, va
 	return 0;
 }
 
+/* The program's forms: see bpf/xdpd.bpf.c. */
 enum variant { DIRECT, FRAGS, LINEAR };
 
-static struct bpf_program *program_of(const struct xdpd_bpf *bpf, enum variant variant)
+static struct bpf_object *open_variant(enum variant variant, char *log, size_t log_size)
 {
-	switch (variant) {
-	case DIRECT:
-		return bpf->progs.xdpd_redirect_direct;
-	case FRAGS:
-		return bpf->progs.xdpd_redirect;
-	default:
-		return bpf->progs.xdpd_redirect_linear;
-	}
+	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "xdpd", .kernel_log_buf = log,
+		    .kernel_log_size = log_size);
+	size_t size;
+	const void *elf =
+		variant == DIRECT ? xdpd_direct_bpf__elf_bytes(&size) : xdpd_bpf__elf_bytes(&size);
+
+	return bpf_object__open_mem(elf, size, &options);
+}
+
+static int resize(struct bpf_object *object, const char *map, uint32_t entries)
+{
+	return bpf_map__set_max_entries(bpf_object__find_map_by_name(object, map), entries);
 }
 
 static int load_variant(struct redirect *redirect, enum variant variant, char *log, size_t log_size)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
-		    .kernel_log_size = log_size);
-	struct xdpd_bpf *bpf = xdpd_bpf__open_opts(&options);
+	const char *name = variant == LINEAR ? "xdpd_redirect_linear" : "xdpd_redirect";
+	struct bpf_object *object = open_variant(variant, log, log_size);
+	struct bpf_program *program;
 	int r;
 
-	if (!bpf)
+	if (!object)
 		return -errno;
-	for (enum variant other = DIRECT; other <= LINEAR; other++)
-		bpf_program__set_autoload(program_of(bpf, other), other == variant);
-	bpf_map__set_max_entries(bpf->maps.sockets, redirect->queues);
-	bpf_map__set_max_entries(bpf->maps.queues, redirect->queues);
-	bpf_map__set_max_entries(bpf->maps.counters, redirect->queues * XDPD_VERDICT_COUNT);
-	r = xdpd_bpf__load(bpf);
+	bpf_object__for_each_program(program, object)
+		bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), name));
+	r = resize(object, "sockets", redirect->queues);
+	if (r == 0)
+		r = resize(object, "queues", redirect->queues);
+	if (r == 0)
+		r = resize(object, "counters", redirect->queues * XDPD_VERDICT_COUNT);
+	if (r == 0)
+		r = bpf_object__load(object);
 	if (r < 0) {
-		xdpd_bpf__destroy(bpf);
+		bpf_object__close(object);
 		return r;
 	}
-	redirect->bpf = bpf;
-	redirect->program_fd = bpf_program__fd(program_of(bpf, variant));
+	redirect->object = object;
+	redirect->program_fd = bpf_program__fd(bpf_object__find_program_by_name(object, name));
+	redirect->sockets_fd = bpf_object__find_map_fd_by_name(object, "sockets");
+	redirect->queues_fd = bpf_object__find_map_fd_by_name(object, "queues");
+	redirect->counters_fd = bpf_object__find_map_fd_by_name(object, "counters");
 	return 0;
 }
 
@@ -223,16 +235,12 @@ static int set_capacity(struct redirect *redirect, uint32_t queue, uint32_t capa
 {
 	const struct xdpd_bpf_queue value = {.capacity = capacity};
 
-	return bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.queues), &queue, &value,
-				   BPF_ANY) < 0
-		       ? -errno
-		       : 0;
+	return bpf_map_update_elem(redirect->queues_fd, &queue, &value, BPF_ANY) < 0 ? -errno : 0;
 }
 
 int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint32_t capacity)
 {
-	if (bpf_map_update_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue, &socket_fd,
-				BPF_ANY) < 0)
+	if (bpf_map_update_elem(redirect->sockets_fd, &queue, &socket_fd, BPF_ANY) < 0)
 		return -errno;
 	return set_capacity(redirect, queue, capacity);
 }
@@ -240,7 +248,7 @@ int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint3
 void redirect_clear(struct redirect *redirect, uint32_t queue)
 {
 	(void)set_capacity(redirect, queue, 0);
-	(void)bpf_map_delete_elem(bpf_map__fd(redirect->bpf->maps.sockets), &queue);
+	(void)bpf_map_delete_elem(redirect->sockets_fd, &queue);
 }
 
 static int sum_over_cpus(const struct redirect *redirect, uint32_t index,
@@ -248,8 +256,7 @@ static int sum_over_cpus(const struct redirect *redirect, uint32_t index,
 {
 	struct xdpd_bpf_counter sum = {};
 
-	if (bpf_map_lookup_elem(bpf_map__fd(redirect->bpf->maps.counters), &index,
-				redirect->per_cpu) < 0)
+	if (bpf_map_lookup_elem(redirect->counters_fd, &index, redirect->per_cpu) < 0)
 		return -errno;
 	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
 		sum.packets += redirect->per_cpu[cpu].packets;
@@ -280,7 +287,7 @@ struct redirect *redirect_detach(struct redirect *redirect)
 	if (!redirect)
 		return NULL;
 	close_fd(redirect->link_fd);
-	xdpd_bpf__destroy(redirect->bpf);
+	bpf_object__close(redirect->object);
 	free(redirect->per_cpu);
 	free(redirect);
 	return NULL;

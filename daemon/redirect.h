@@ -17,8 +17,8 @@
 #include "daemon/failure.h"
 
 struct redirect {
-	struct xdpd_bpf *bpf;
-	int program_fd; /* in `bpf` */
+	struct bpf_object *object;
+	int program_fd, sockets_fd, queues_fd, counters_fd; /* in `object` */
 	int link_fd;
 	int ifindex;
 	uint32_t program_id;

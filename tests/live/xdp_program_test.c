@@ -20,6 +20,7 @@
 #include "tests/live/child.h"
 #include "tests/live/packet.h"
 #include "xdpd.skel.h"
+#include "xdpd_direct.skel.h"
 
 #define QUEUES	   4
 #define FRAME_SIZE 2048
@@ -31,20 +32,19 @@
 /* The same program three times: see bpf/xdpd.bpf.c. */
 enum variant { DIRECT, FRAGS, LINEAR };
 
-static struct bpf_program *program_of(const struct xdpd_bpf *bpf, enum variant variant)
+static const char *const program_names[] = {
+	[DIRECT] = "xdpd_redirect",
+	[FRAGS] = "xdpd_redirect",
+	[LINEAR] = "xdpd_redirect_linear",
+};
+
+static struct bpf_map *map_of(const struct bpf_object *bpf, const char *name)
 {
-	switch (variant) {
-	case DIRECT:
-		return bpf->progs.xdpd_redirect_direct;
-	case FRAGS:
-		return bpf->progs.xdpd_redirect;
-	default:
-		return bpf->progs.xdpd_redirect_linear;
-	}
+	return bpf_object__find_map_by_name(bpf, name);
 }
 
 struct fixture {
-	struct xdpd_bpf *bpf;
+	struct bpf_object *bpf;
 	int ifindex;
 	int socket;
 	void *umem;
@@ -52,24 +52,28 @@ struct fixture {
 };
 
 /* As the daemon loads it, with maps of `queues` slots. The interface has QUEUES. */
-static int load_program(struct xdpd_bpf **ret, uint32_t queues, enum variant variant)
+static int load_program(struct bpf_object **ret, uint32_t queues, enum variant variant)
 {
-	struct xdpd_bpf *bpf = xdpd_bpf__open();
+	size_t size;
+	const void *elf =
+		variant == DIRECT ? xdpd_direct_bpf__elf_bytes(&size) : xdpd_bpf__elf_bytes(&size);
+	struct bpf_object *bpf = bpf_object__open_mem(elf, size, NULL);
+	struct bpf_program *program;
 	int r;
 
 	if (!bpf)
 		return -errno;
-	for (enum variant other = DIRECT; other <= LINEAR; other++)
-		(void)bpf_program__set_autoload(program_of(bpf, other), other == variant);
-	r = bpf_map__set_max_entries(bpf->maps.sockets, queues);
+	bpf_object__for_each_program(program, bpf)(void) bpf_program__set_autoload(
+		program, !strcmp(bpf_program__name(program), program_names[variant]));
+	r = bpf_map__set_max_entries(map_of(bpf, "sockets"), queues);
 	if (r == 0)
-		r = bpf_map__set_max_entries(bpf->maps.queues, queues);
+		r = bpf_map__set_max_entries(map_of(bpf, "queues"), queues);
 	if (r == 0)
-		r = bpf_map__set_max_entries(bpf->maps.counters, queues * XDPD_VERDICT_COUNT);
+		r = bpf_map__set_max_entries(map_of(bpf, "counters"), queues * XDPD_VERDICT_COUNT);
 	if (r == 0)
-		r = xdpd_bpf__load(bpf);
+		r = bpf_object__load(bpf);
 	if (r < 0) {
-		xdpd_bpf__destroy(bpf);
+		bpf_object__close(bpf);
 		return r;
 	}
 	*ret = bpf;
@@ -103,7 +107,7 @@ static int end(void **state)
 	(void)close_fd(fixture->socket);
 	if (fixture->umem)
 		(void)munmap(fixture->umem, FRAMES * FRAME_SIZE);
-	xdpd_bpf__destroy(fixture->bpf);
+	bpf_object__close(fixture->bpf);
 	free(fixture);
 	return live_end(state);
 }
@@ -137,10 +141,11 @@ static void fill_slot(struct fixture *fixture, uint32_t queue)
 	    setsockopt(fixture->socket, SOL_XDP, XDP_RX_RING, &size, sizeof(size)) < 0 ||
 	    bind(fixture->socket, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		fail_msg("no AF_XDP socket on queue %u: %s", queue, strerror(errno));
-	assert_int_equal(bpf_map__update_elem(fixture->bpf->maps.sockets, &queue, sizeof(queue),
-					      &fixture->socket, sizeof(fixture->socket), BPF_ANY),
+	assert_int_equal(bpf_map__update_elem(map_of(fixture->bpf, "sockets"), &queue,
+					      sizeof(queue), &fixture->socket,
+					      sizeof(fixture->socket), BPF_ANY),
 			 0);
-	assert_int_equal(bpf_map__update_elem(fixture->bpf->maps.queues, &queue, sizeof(queue),
+	assert_int_equal(bpf_map__update_elem(map_of(fixture->bpf, "queues"), &queue, sizeof(queue),
 					      &(struct xdpd_bpf_queue){.capacity = CAPACITY},
 					      sizeof(struct xdpd_bpf_queue), BPF_ANY),
 			 0);
@@ -160,7 +165,9 @@ static int show(const struct fixture *fixture, uint32_t queue, const void *frame
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = length,
 		    .ctx_in = &where, .ctx_size_in = sizeof(where), .repeat = times);
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(program_of(fixture->bpf, fixture->variant)), &run) < 0)
+	if (bpf_prog_test_run_opts(bpf_program__fd(bpf_object__find_program_by_name(
+					   fixture->bpf, program_names[fixture->variant])),
+				   &run) < 0)
 		return -errno;
 	return (int)run.retval;
 }
@@ -173,8 +180,9 @@ static struct xdpd_bpf_counter *per_cpu(const struct fixture *fixture, uint32_t 
 	int cpus = libbpf_num_possible_cpus();
 
 	assert_in_range(cpus, 1, 1024);
-	assert_int_equal(bpf_map__lookup_elem(fixture->bpf->maps.counters, &index, sizeof(index),
-					      counters, (size_t)cpus * sizeof(*counters), 0),
+	assert_int_equal(bpf_map__lookup_elem(map_of(fixture->bpf, "counters"), &index,
+					      sizeof(index), counters,
+					      (size_t)cpus * sizeof(*counters), 0),
 			 0);
 	*ret_cpus = cpus;
 	return counters;
@@ -256,8 +264,8 @@ static void a_slot_that_was_emptied_passes_again(void **state)
 	fill_slot(fixture, queue);
 	packet_udp(frame, sizeof(frame), NULL);
 	assert_int_equal(show(fixture, queue, frame, sizeof(frame), 1), XDP_REDIRECT);
-	assert_int_equal(bpf_map__delete_elem(fixture->bpf->maps.sockets, &queue, sizeof(queue), 0),
-			 0);
+	assert_int_equal(
+		bpf_map__delete_elem(map_of(fixture->bpf, "sockets"), &queue, sizeof(queue), 0), 0);
 	assert_int_equal(show(fixture, queue, frame, sizeof(frame), 1), XDP_PASS);
 	assert_counted(fixture, queue, XDPD_VERDICT_REDIRECT, 1, 60);
 	assert_counted(fixture, queue, XDPD_VERDICT_PASS, 1, 60);
@@ -280,7 +288,7 @@ static void a_queue_beyond_the_maps_passes_uncounted(void **state)
 	struct fixture *fixture = *state;
 	uint8_t frame[60];
 
-	xdpd_bpf__destroy(fixture->bpf);
+	bpf_object__close(fixture->bpf);
 	fixture->bpf = NULL;
 	assert_ok(load_program(&fixture->bpf, 2, fixture->variant));
 	packet_udp(frame, sizeof(frame), NULL);
@@ -339,7 +347,7 @@ static void redirects_passes_and_counts(struct fixture *fixture, enum variant va
 {
 	uint8_t frame[CAPACITY + 1];
 
-	xdpd_bpf__destroy(fixture->bpf);
+	bpf_object__close(fixture->bpf);
 	fixture->bpf = NULL;
 	fixture->variant = variant;
 	assert_ok(load_program(&fixture->bpf, QUEUES, variant));
@@ -360,11 +368,11 @@ static void without_multi_buffer_it_does_the_same(void **state)
 
 static bool has_direct(void)
 {
-	struct xdpd_bpf *bpf;
+	struct bpf_object *bpf;
 
 	if (load_program(&bpf, QUEUES, DIRECT) < 0)
 		return false;
-	xdpd_bpf__destroy(bpf);
+	bpf_object__close(bpf);
 	return true;
 }
 
@@ -373,7 +381,8 @@ static void without_the_helper_it_does_the_same(void **state)
 	struct fixture *fixture = *state;
 	static uint8_t frame[9014];
 
-	require(has_direct(), "the kernel does not let an XDP program see its own struct (Linux 6.2)");
+	require(has_direct(),
+		"the kernel does not let an XDP program see its own struct (Linux 6.2)");
 	redirects_passes_and_counts(fixture, DIRECT);
 	packet_udp(frame, sizeof(frame), NULL);
 	assert_int_equal(show(fixture, 0, frame, sizeof(frame), 1), XDP_PASS);
@@ -420,20 +429,20 @@ static void the_verifier_accepts_it_for_1_and_for_4096_queues(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		for (enum variant variant = FRAGS; variant <= LINEAR; variant++) {
-			struct xdpd_bpf *bpf;
+			struct bpf_object *bpf;
 
 			assert_ok(load_program(&bpf, queues[i], variant));
-			assert_int_equal(bpf_map__max_entries(bpf->maps.sockets), queues[i]);
-			assert_int_equal(bpf_map__max_entries(bpf->maps.counters),
+			assert_int_equal(bpf_map__max_entries(map_of(bpf, "sockets")), queues[i]);
+			assert_int_equal(bpf_map__max_entries(map_of(bpf, "counters")),
 					 queues[i] * XDPD_VERDICT_COUNT);
-			xdpd_bpf__destroy(bpf);
+			bpf_object__close(bpf);
 		}
 	}
 }
 
 static int load_it(void *unused)
 {
-	struct xdpd_bpf *bpf;
+	struct bpf_object *bpf;
 	int r = load_program(&bpf, QUEUES, FRAGS);
 
 	(void)unused;
@@ -441,11 +450,12 @@ static int load_it(void *unused)
 		fprintf(stderr, "%s\n", strerror(-r));
 		return 1;
 	}
-	xdpd_bpf__destroy(bpf);
+	bpf_object__close(bpf);
 	return 0;
 }
 
-static void the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capabilities(void **state)
+static void the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capabilities(
+	void **state)
 {
 	cleanup_ran struct ran ran = {};
 
@@ -453,7 +463,8 @@ static void the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capab
 	assert_ok(child_run(&ran,
 			    &(struct child_options){.call = load_it,
 						    .uid = CHILD_NOBODY,
-						    .capabilities = 1ull << CAP_BPF | 1ull << CAP_NET_ADMIN |
+						    .capabilities = 1ull << CAP_BPF |
+								    1ull << CAP_NET_ADMIN |
 								    1ull << CAP_NET_RAW},
 			    10000));
 	if (ran.status)
@@ -476,7 +487,8 @@ int main(void)
 		fixture_test(without_the_helper_it_does_the_same),
 		fixture_test(every_run_is_counted_on_the_cpu_that_it_ran_on),
 		fixture_test(the_verifier_accepts_it_for_1_and_for_4096_queues),
-		fixture_test(the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capabilities),
+		fixture_test(
+			the_verifier_accepts_it_from_an_ordinary_user_with_the_daemons_capabilities),
 	};
 
 	return live_run("xdp program", tests, 60);
