@@ -529,3 +529,11 @@ void consumer_got_all(const struct consumer_report *report, uint64_t count)
 			 count, report->packets, report->seen, report->again, report->strange,
 			 report->damaged);
 }
+
+bool receive_only_is_refused(const struct instance *daemon)
+{
+	cleanup_ran struct ran ran = {};
+
+	instance_ctl(daemon, &ran, "show", "queues");
+	return strstr(ran.output, "does not keep to `transmit: false`") != NULL;
+}

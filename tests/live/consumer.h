@@ -75,6 +75,13 @@ struct consumer_report {
 /* A frame of at least 50 bytes, recognisable to the last one, with its number at PACKET_UDP_PAYLOAD. */
 void consumer_frame(void *frame, size_t length, uint64_t number);
 
+/* A queue that nobody may transmit on can't be had: where sockets are handed over unbound (Linux 6.1). */
+bool receive_only_is_refused(const struct instance *daemon);
+
+#define require_receive_only(daemon)               \
+	require(!receive_only_is_refused(daemon), \
+		"an unbound socket can't be kept from transmitting, and this kernel hands over no other")
+
 /* Is it one, but for the number? */
 bool consumer_frame_is_whole(const void *frame, size_t length);
 

@@ -212,6 +212,7 @@ static void queues_are_added_with_options_and_removed_while_others_run(void **st
 			 "headroom=64", "rings.rx=32", "rings.fill=128", "bind=copy",
 			 "attach.transmit=false");
 	assert_int_equal(json_array_size(json_object_get(added, "queues")), 2);
+	require_receive_only(daemon);
 	for (size_t i = 0; i < 2; i++) {
 		const json_t *queue = element(added, "queues", i);
 

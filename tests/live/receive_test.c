@@ -313,6 +313,7 @@ static void a_consumer_that_holds_all_frames_stops_receiving_and_goes_on_when_it
 	add_pair("near", "far", 1);
 	daemon = start_near(
 		"id: 0, frames: 64, rings: { rx: 128, fill: 128 }, attach: { transmit: false }");
+	require_receive_only(daemon);
 	consumer = consumer_start(&(struct consumer_options){.instance = daemon,
 							     .device = "near",
 							     .task = CONSUMER_HOLDS,

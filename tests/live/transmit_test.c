@@ -117,6 +117,7 @@ static void who_may_not_transmit_is_refused_or_gets_no_tx_ring(void **state)
 
 	(void)state;
 	daemon = start_near("id: 0, attach: { transmit: false }");
+	require_receive_only(daemon);
 	consumer_is_refused(
 		&(struct consumer_options){.instance = daemon, .device = "near", .transmit = true},
 		EACCES, "transmit");
