@@ -41,6 +41,10 @@ static void a_grant_that_finds_no_room_is_refused_with_the_reason_and_can_be_ask
 		assert_ok(protocol_go(&slow, PROTOCOL_WELCOMED));
 		assert_ok(ask_for_lists(&slow));
 		assert_ok(protocol_send(&slow, XDPD_ATTACH, &attach, sizeof(attach)));
+		/* It reads nothing before all is answered. */
+		assert_becomes(instance_metric(daemon, "xdpd_control_requests_total", "command",
+					       "attach") == 1,
+			       20000);
 		while ((type = protocol_receive(&slow, &message, PROTOCOL_PATIENCE)) !=
 		       XDPD_ERROR) {
 			assert_true(type == XDPD_RECORD || type == XDPD_DONE);
