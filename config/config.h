@@ -59,7 +59,8 @@ struct config_queue {
 	struct ring_sizes rings;
 	/*
 	 * How a consumer gets the socket where the kernel can't map the rings of a bound one (Linux 6.1): AUTO hands
-	 * it over before the bind, BOUND refuses such an attach.
+	 * it over before the bind, but for a queue with `transmit: false`, which that can't promise and which is
+	 * refused; BOUND refuses every queue there.
 	 */
 	enum config_handover { CONFIG_HANDOVER_AUTO, CONFIG_HANDOVER_BOUND } handover;
 	struct attach_access attach;

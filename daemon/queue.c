@@ -318,8 +318,8 @@ static int fail_bind(struct queue *queue, int code, struct failure *why)
 	case EINVAL:
 		return failure(why, code,
 			       "%s queue %u: the kernel refuses the bind (EINVAL); the driver may "
-			       "not take "
-			       "frames of %u bytes with its MTU, or have no such queue for AF_XDP",
+			       "not take frames of %u bytes with its MTU, or have no such queue for "
+			       "AF_XDP",
 			       device, queue->id, queue->settings->frame_size);
 	default:
 		return failure(why, code, "%s queue %u: can't bind the AF_XDP socket (%s)", device,
@@ -390,21 +390,19 @@ static int refuse_unbound(struct queue *queue)
 		return failure(
 			&queue->why, EOPNOTSUPP,
 			"%s queue %u: this kernel can't map a bound socket's rings, and `handover: "
-			"bound` "
-			"rules out the other way; use a newer kernel or set `handover: auto`",
+			"bound` rules out the other way; use a newer kernel or set `handover: auto`",
 			device, queue->id);
 	if (!queue->settings->attach.transmit)
 		return failure(
 			&queue->why, EOPNOTSUPP,
 			"%s queue %u: this kernel can't map a bound socket's rings, and an unbound "
-			"one does "
-			"not keep to `transmit: false`; use a newer kernel or allow it to transmit",
+			"one does not keep to `transmit: false`; use a newer kernel or allow it to "
+			"transmit",
 			device, queue->id);
 	if (!xsk_confinement_holds(device))
 		return failure(&queue->why, EOPNOTSUPP,
 			       "%s queue %u: this kernel can't map a bound socket's rings, nor "
-			       "keep an unbound one to "
-			       "its interface; use a newer kernel",
+			       "keep an unbound one to its interface; use a newer kernel",
 			       device, queue->id);
 	return 0;
 }
