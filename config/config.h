@@ -48,6 +48,15 @@ struct ring_sizes {
 	uint32_t rx, tx, fill, completion; /* entries, powers of two */
 };
 
+/* A queue's thread, with shared delivery. All of it can change while it runs. */
+struct config_worker {
+	int cpu; /* that it runs on; -1: any */
+	uint32_t spin_usecs; /* how long it looks for work before it sleeps */
+	uint32_t busy_poll;  /* frames that the driver may be polled for at once [SO_BUSY_POLL_BUDGET]; 0: never */
+	int scheduler;	     /* SCHED_OTHER, SCHED_BATCH, SCHED_FIFO or SCHED_RR [sched.h] */
+	int priority;	     /* 1 to 99 with FIFO and RR, else 0 */
+};
+
 struct config_queue {
 	uint32_t id;
 	enum xdpd_delivery delivery;
@@ -64,7 +73,63 @@ struct config_queue {
 	 */
 	enum config_handover { CONFIG_HANDOVER_AUTO, CONFIG_HANDOVER_BOUND } handover;
 	struct attach_access attach;
+
+	/* shared delivery */
+	struct config_worker worker;
+	bool writable; /* `umem: writable`: members trust each other */
 };
+
+/* A group of consumers on each of the interface's queues with shared delivery. */
+struct config_group {
+	char name[XDPD_NAME_MAX];
+	enum xdpd_hold_mode mode; /* HOLD: members hold or tap; TAP: they may only tap */
+	uint32_t quota;		  /* frames that a member may hold; 0: half of what can be lent */
+	bool restricted;	  /* `attach` was given: it alone says who may join, else the queue's says so */
+	struct attach_access attach;
+};
+
+/* Numbers that a field of the packet is compared with; none: it matches whatever it is. */
+struct config_range {
+	uint32_t first, last;
+};
+
+struct config_ranges {
+	struct config_range *of; /* sorted, apart from each other */
+	size_t n;
+};
+
+struct config_prefix {
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t length; /* bits */
+	uint8_t address[16]; /* network order, bits beyond the length 0; IPv4 in the first 4 bytes */
+};
+
+struct config_prefixes {
+	struct config_prefix *of;
+	size_t n;
+};
+
+/* What a frame has to have: all that is given; of a list, one. A frame without the field does not match. */
+struct config_match {
+	struct config_ranges ethertype; /* behind VLAN tags */
+	struct config_ranges vlan;	/* id of the outer tag; an untagged frame has none */
+	struct config_ranges proto;	/* of IPv4 and, behind extension headers, IPv6 */
+	struct config_prefixes src, dst;
+	struct config_ranges sport, dport; /* TCP, UDP, UDP-Lite, SCTP, DCCP. A fragment has none, also the first one, */
+	struct config_ranges port; /* so that all of a datagram match alike. Either side */
+	int fragment; /* 1: only fragments, 0: none of them, -1: all */
+};
+
+struct config_rule {
+	struct config_match match; /* of the default: empty */
+	enum xdpd_action action;
+	bool all_groups; /* REDIRECT without `groups` */
+	uint32_t groups; /* REDIRECT: bit i is config_interface.groups[i] */
+	char *text;	 /* the match as in the config: `proto: tcp, port: 22`; "" if it is empty. Equal matches have equal text */
+};
+
+#define CONFIG_GROUPS_MAX 31 /* one more is left for consumers that name none */
+#define CONFIG_RULES_MAX  64
 
 struct config_interface {
 	char name[XDPD_DEVICE_MAX];
@@ -74,6 +139,12 @@ struct config_interface {
 	size_t n_queues;
 	bool all; /* `id: all`: every channel that the interface has, as `all_queues` says (its id is unused) */
 	struct config_queue all_queues;
+
+	struct config_group *groups; /* in the order of the file */
+	size_t n_groups;
+	struct config_rule *rules; /* in the order of their evaluation */
+	size_t n_rules;
+	struct config_rule otherwise; /* `default:`; REDIRECT to all groups if not given */
 };
 
 struct config_metrics {
@@ -133,6 +204,12 @@ const struct config_queue *config_find_queue(const struct config_interface *inte
 bool config_queue_same_socket(const struct config_queue *a, const struct config_queue *b);
 
 bool config_queue_equal(const struct config_queue *a, const struct config_queue *b);
+
+/* The same rules in the same order, with groups of the same names. */
+bool config_steering_equal(const struct config_interface *a, const struct config_interface *b);
+
+/* NULL if the interface has no group of that name. */
+const struct config_group *config_find_group(const struct config_interface *interface, const char *name);
 
 /* Whether one with this uid and these groups is on the list. */
 bool access_allows(const struct access_list *list, uid_t uid, const gid_t *gids, size_t n_gids);

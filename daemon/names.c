@@ -24,8 +24,10 @@ const struct names queue_state_names =
 
 const struct names verdict_names =
 	NAMES([XDPD_VERDICT_REDIRECT] = "redirect", [XDPD_VERDICT_PASS] = "pass",
-	      [XDPD_VERDICT_PASS_OVERSIZE] = "pass_oversize");
+	      [XDPD_VERDICT_PASS_OVERSIZE] = "pass_oversize",
+	      [XDPD_VERDICT_PASS_RULE] = "pass_rule", [XDPD_VERDICT_DROP_RULE] = "drop_rule",
+	      [XDPD_VERDICT_PASS_UNMARKED] = "pass_unmarked");
 
-_Static_assert(XDPD_VERDICT_COUNT == 3, "a verdict needs its name here");
+_Static_assert(XDPD_VERDICT_COUNT == 6, "a verdict needs its name here");
 
 const struct names ring_names = NAMES("rx", "tx", "fill", "completion");

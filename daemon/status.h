@@ -35,6 +35,32 @@ enum detach_reason {
 
 extern const char *const detach_reason_names[DETACH_REASON_COUNT];
 
+/* What a member of a queue with shared delivery can write into its memory that no honest one does. */
+#define VIOLATIONS(X)                                                                            \
+	X(VIOLATION_NONE, "none", "nothing")                                                     \
+	X(VIOLATION_RX_INDEX, "rx_index", "its RX ring's consumer index is out of bounds")       \
+	X(VIOLATION_FILL_INDEX, "fill_index", "its fill ring's producer index is out of bounds") \
+	X(VIOLATION_TX_INDEX, "tx_index", "its TX ring's producer index is out of bounds")       \
+	X(VIOLATION_COMPLETION_INDEX, "completion_index",                                        \
+	  "its completion ring's consumer index is out of bounds")                               \
+	X(VIOLATION_RETURN_FOREIGN, "return_foreign", "it gave back an address beyond the UMEM") \
+	X(VIOLATION_RETURN_NOT_HELD, "return_not_held",                                          \
+	  "it gave back a frame that it did not hold")                                           \
+	X(VIOLATION_TX_ADDRESS, "tx_address", "it sent from an address that is not its own")     \
+	X(VIOLATION_TX_LENGTH, "tx_length", "it sent a packet that does not lie within a frame") \
+	X(VIOLATION_TX_OPTIONS, "tx_options",                                                    \
+	  "it sent a descriptor with options that it may not use")
+
+enum violation {
+#define X(constant, name, text) constant,
+	VIOLATIONS(X)
+#undef X
+		VIOLATION_COUNT,
+};
+
+extern const char *const violation_names[VIOLATION_COUNT];
+extern const char *const violation_texts[VIOLATION_COUNT];
+
 /* Requests of the control protocol, in the order of enum xdpd_message: index = type - 1. */
 #define REQUEST_COUNT XDPD_RELOAD
 
@@ -57,7 +83,16 @@ struct status {
 	size_t n_consumers;
 	struct verdict_record *verdicts;
 	size_t n_verdicts;
+	struct xdpd_group_record *groups; /* sorted as the queues */
+	size_t n_groups;
+	struct xdpd_rule_record *rules; /* sorted as the interfaces, each one's default last */
+	size_t n_rules;
+	struct xdpd_worker_record
+		*workers; /* one for each queue with shared delivery, sorted as the queues */
+	size_t n_workers;
 	uint64_t disconnects[DETACH_REASON_COUNT];
+	uint64_t violations
+		[VIOLATION_COUNT]; /* members ejected, by what they did; [VIOLATION_NONE] is 0 */
 	uint64_t requests[REQUEST_COUNT];
 	uint64_t request_failures[REQUEST_COUNT];
 	uint32_t sessions; /* connections to the control socket */
@@ -69,7 +104,10 @@ enum status_part {
 	STATUS_QUEUES = 1 << 1,
 	STATUS_CONSUMERS = 1 << 2,
 	STATUS_VERDICTS = 1 << 3,
-	STATUS_ALL = STATUS_INTERFACES | STATUS_QUEUES | STATUS_CONSUMERS | STATUS_VERDICTS,
+	STATUS_GROUPS = 1 << 4,
+	STATUS_RULES = 1 << 5,
+	STATUS_WORKERS = 1 << 6,
+	STATUS_ALL = (1 << 7) - 1,
 };
 
 struct daemon;
