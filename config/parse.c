@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/access.h"
+#include "config/access_read.h"
 #include "config/listen.h"
 #include "config/walk.h"
 #include "daemon/cleanup.h"
@@ -23,7 +23,6 @@
 #define KERNEL_HEADROOM 256
 
 #define QUEUES_MAX 65536 /* of all interfaces */
-#define NAMES_MAX  1024	 /* of one list of users or groups */
 
 /* Where the ids of an interface are listed. */
 struct id_places {
@@ -48,123 +47,14 @@ static void report_memory(struct parse *parse)
 
 /* ---- access ---- */
 
-static void read_user(struct parse *parse, const yaml_node_t *node, struct access_list *list)
-{
-	struct report *report = parse->walk.report;
-	uid_t uid;
-	int r;
-
-	if (node->type != YAML_SCALAR_NODE || yaml_node_is_null(node)) {
-		report_add(report, yaml_node_place(node),
-			   "a user is %s, expected a name, a number or \"*\"",
-			   yaml_node_kind(node));
-		return;
-	}
-	if (strcmp(yaml_node_text(node), "*") == 0) {
-		list->anyone = true;
-		return;
-	}
-	r = access_find_user(yaml_node_text(node), parse->names, &uid);
-	if (r == -ENOENT)
-		report_add(report, yaml_node_place(node),
-			   "there is no user %s, expected an existing name, a number or \"*\"",
-			   show(node).text);
-	else if (r < 0)
-		report_add(report, yaml_node_place(node), "user %s can't be looked up (%s)",
-			   show(node).text, strerror(-r));
-	else if (access_add_user(list, uid) < 0)
-		report_memory(parse);
-}
-
-static void read_group(struct parse *parse, const yaml_node_t *node, struct access_list *list)
-{
-	struct report *report = parse->walk.report;
-	gid_t gid;
-	int r;
-
-	if (node->type != YAML_SCALAR_NODE || yaml_node_is_null(node)) {
-		report_add(report, yaml_node_place(node),
-			   "a group is %s, expected a name or a number", yaml_node_kind(node));
-		return;
-	}
-	if (strcmp(yaml_node_text(node), "*") == 0) {
-		report_add(
-			report, yaml_node_place(node),
-			"a group is `*`, expected a name or a number; anyone is `users: [\"*\"]`");
-		return;
-	}
-	r = access_find_group(yaml_node_text(node), parse->names, &gid);
-	if (r == -ENOENT)
-		report_add(report, yaml_node_place(node),
-			   "there is no group %s, expected an existing name or a number",
-			   show(node).text);
-	else if (r < 0)
-		report_add(report, yaml_node_place(node), "group %s can't be looked up (%s)",
-			   show(node).text, strerror(-r));
-	else if (access_add_group(list, gid) < 0)
-		report_memory(parse);
-}
-
-static void read_names(struct parse *parse, const char *what, const yaml_node_t *node,
-		       struct access_list *list,
-		       void (*read)(struct parse *, const yaml_node_t *, struct access_list *))
-{
-	size_t n = walk_list(&parse->walk, what, node, " as in `[root, 1000]`");
-
-	if (n > NAMES_MAX) {
-		report_add(parse->walk.report, yaml_node_place(node),
-			   "%s has %zu items, expected at most %d", what, n, NAMES_MAX);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		const yaml_node_t *item = walk_item(&parse->walk, node, i);
-
-		if (!item)
-			return;
-		read(parse, item, list);
-	}
-}
-
-/* `list` has what holds where nothing is given. */
-static void read_access_list(struct parse *parse, const struct field *users,
-			     const struct field *groups, struct access_list *list)
-{
-	static const struct access_list nobody;
-
-	if (users->value) {
-		(void)access_copy_users(list, &nobody);
-		read_names(parse, "`users`", users->value, list, read_user);
-	}
-	if (groups->value) {
-		(void)access_copy_groups(list, &nobody);
-		read_names(parse, "`groups`", groups->value, list, read_group);
-	}
-}
-
 static void read_admin(struct parse *parse, const yaml_node_t *node)
 {
 	static const char *const keys[] = {"users", "groups"};
 	struct field fields[COUNT(keys)];
 
 	if (node && walk_mapping(&parse->walk, "`admin`", node, keys, COUNT(keys), fields))
-		read_access_list(parse, &fields[0], &fields[1], &parse->config->admin);
-}
-
-/*
- * `attach` has what is inherited. One list that is given replaces both: as either lets in, the other one
- * inherited would undo a restriction.
- */
-static void read_attach(struct parse *parse, const yaml_node_t *node, struct attach_access *attach)
-{
-	static const char *const keys[] = {"users", "groups", "transmit"};
-	struct field fields[COUNT(keys)];
-
-	if (!node || !walk_mapping(&parse->walk, "`attach`", node, keys, COUNT(keys), fields))
-		return;
-	if (fields[0].value || fields[1].value)
-		access_clear(&attach->who);
-	read_access_list(parse, &fields[0], &fields[1], &attach->who);
-	(void)walk_bool(&parse->walk, "`transmit`", fields[2].value, &attach->transmit);
+		access_read_list(&parse->walk, parse->names, &fields[0], &fields[1],
+				 &parse->config->admin);
 }
 
 static void read_access(struct parse *parse, const yaml_node_t *node)
@@ -175,7 +65,7 @@ static void read_access(struct parse *parse, const yaml_node_t *node)
 	if (!node || !walk_mapping(&parse->walk, "`access`", node, keys, COUNT(keys), fields))
 		return;
 	read_admin(parse, fields[0].value);
-	read_attach(parse, fields[1].value, &parse->attach);
+	(void)access_read_attach(&parse->walk, parse->names, fields[1].value, &parse->attach);
 }
 
 /* ---- socket and metrics ---- */
@@ -493,7 +383,8 @@ static void read_queue(struct parse *parse, const yaml_node_t *node,
 	read_frames(parse, fields, &ret->settings);
 	read_rings(parse, fields[RINGS].value, &ret->settings.rings);
 	read_handover(parse, fields[HANDOVER].value, &ret->settings.handover);
-	read_attach(parse, fields[ATTACH].value, &ret->settings.attach);
+	(void)access_read_attach(&parse->walk, parse->names, fields[ATTACH].value,
+				 &ret->settings.attach);
 	check_memory(parse, node, &fields[FRAMES], ret);
 }
 
