@@ -86,6 +86,7 @@ struct config_group {
 	uint32_t quota;		  /* frames that a member may hold; 0: half of what can be lent */
 	bool restricted;	  /* `attach` was given: it alone says who may join, else the queue's says so */
 	struct attach_access attach;
+	bool transmit_given; /* `attach` says `transmit`, which then is not the queue's for members of the group */
 };
 
 /* Numbers that a field of the packet is compared with; none: it matches whatever it is. */
@@ -130,6 +131,7 @@ struct config_rule {
 
 #define CONFIG_GROUPS_MAX 31 /* one more is left for consumers that name none */
 #define CONFIG_RULES_MAX  64
+#define CONFIG_LIST_MAX	  256 /* ranges or prefixes of one field of a match */
 
 struct config_interface {
 	char name[XDPD_DEVICE_MAX];
@@ -198,8 +200,8 @@ const struct config_interface *config_find_interface(const struct config *config
 const struct config_queue *config_find_queue(const struct config_interface *interface, uint32_t id);
 
 /*
- * Equal but for who may attach, which can change without touching the socket (`transmit` can not). `id` is not
- * compared, as `all_queues` stands for any.
+ * Equal but for who may attach and the worker, which can change without touching the socket (`transmit` can not).
+ * `id` is not compared, as `all_queues` stands for any.
  */
 bool config_queue_same_socket(const struct config_queue *a, const struct config_queue *b);
 
@@ -207,6 +209,12 @@ bool config_queue_equal(const struct config_queue *a, const struct config_queue 
 
 /* The same rules in the same order, with groups of the same names. */
 bool config_steering_equal(const struct config_interface *a, const struct config_interface *b);
+
+/* All of the groups' settings, their names included. */
+bool config_group_equal(const struct config_group *a, const struct config_group *b);
+
+/* Equal groups, in whatever order. */
+bool config_groups_equal(const struct config_interface *a, const struct config_interface *b);
 
 /* NULL if the interface has no group of that name. */
 const struct config_group *config_find_group(const struct config_interface *interface, const char *name);

@@ -10,8 +10,11 @@
 #include <unistd.h>
 
 #include "config/access_read.h"
+#include "config/group.h"
 #include "config/listen.h"
+#include "config/steer.h"
 #include "config/walk.h"
+#include "config/worker_read.h"
 #include "daemon/cleanup.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -21,6 +24,9 @@
 
 /* XDP_PACKET_HEADROOM: the kernel wants it beside `headroom` and a byte of packet [xdp_umem_reg()]. */
 #define KERNEL_HEADROOM 256
+
+/* Members, the kernel and what is kept for it have to have some each. */
+#define SHARED_FRAMES_MIN 64
 
 #define QUEUES_MAX 65536 /* of all interfaces */
 
@@ -239,9 +245,10 @@ static void read_ids(struct parse *parse, const yaml_node_t *node, struct id_set
 
 /* ---- a queue's settings ---- */
 
-static const char *const queue_keys[] = {"id",	     "delivery", "bind",     "frames", "frame_size",
-					 "headroom", "rings",	 "handover", "attach"};
-enum { ID, DELIVERY, BIND, FRAMES, FRAME_SIZE, HEADROOM, RINGS, HANDOVER, ATTACH };
+static const char *const queue_keys[] = {"id",	       "delivery", "bind",  "frames",
+					 "frame_size", "headroom", "rings", "handover",
+					 "attach",     "worker",   "umem"};
+enum { ID, DELIVERY, BIND, FRAMES, FRAME_SIZE, HEADROOM, RINGS, HANDOVER, ATTACH, WORKER, UMEM };
 
 static const struct word bind_words[] = {
 	{"auto", XDPD_BIND_AUTO},
@@ -249,16 +256,21 @@ static const struct word bind_words[] = {
 	{"copy", XDPD_BIND_COPY},
 };
 
-static void read_delivery(struct parse *parse, const yaml_node_t *node)
+/* Returns false if it was given, and badly. */
+static bool read_delivery(struct parse *parse, const yaml_node_t *node, enum xdpd_delivery *ret)
 {
-	static const struct word words[] = {{"exclusive", XDPD_EXCLUSIVE}};
+	static const struct word words[] = {
+		{"exclusive", XDPD_EXCLUSIVE},
+		{"shared", XDPD_SHARED},
+	};
 	int delivery;
 
-	if (node && strcmp(yaml_node_text(node), "shared") == 0)
-		report_add(parse->walk.report, yaml_node_place(node),
-			   "shared delivery is not available in this version; use `exclusive`");
-	else
-		(void)walk_word(&parse->walk, "`delivery`", node, words, COUNT(words), &delivery);
+	if (!node)
+		return true;
+	if (!walk_word(&parse->walk, "`delivery`", node, words, COUNT(words), &delivery))
+		return false;
+	*ret = (enum xdpd_delivery)delivery;
+	return true;
 }
 
 /* Returns true if it was given, and well. */
@@ -323,6 +335,49 @@ static void read_handover(struct parse *parse, const yaml_node_t *node, enum con
 		*ret = (enum config_handover)handover;
 }
 
+static void read_umem(struct parse *parse, const yaml_node_t *node, bool *ret)
+{
+	static const struct word words[] = {{"read-only", false}, {"writable", true}};
+	int writable;
+
+	if (walk_word(&parse->walk, "`umem`", node, words, COUNT(words), &writable))
+		*ret = writable;
+}
+
+static void refuse_shared(struct parse *parse, const yaml_node_t *key)
+{
+	if (key)
+		report_add(parse->walk.report, yaml_node_place(key),
+			   "`%s` is only for `delivery: shared`, and this queue's is `exclusive`",
+			   yaml_node_text(key));
+}
+
+static void read_shared(struct parse *parse, const struct field *fields,
+			struct config_queue *settings)
+{
+	const yaml_node_t *frames = fields[FRAMES].value;
+
+	if (frames && settings->frames < SHARED_FRAMES_MIN)
+		report_add(parse->walk.report, yaml_node_place(frames),
+			   "`frames` is %s, expected at least %d with `delivery: shared`",
+			   show(frames).text, SHARED_FRAMES_MIN);
+	worker_read(&parse->walk, fields[WORKER].value, &settings->worker);
+	read_umem(parse, fields[UMEM].value, &settings->writable);
+}
+
+static void read_delivery_settings(struct parse *parse, const struct field *fields,
+				   struct config_queue *settings)
+{
+	if (!read_delivery(parse, fields[DELIVERY].value, &settings->delivery))
+		return;
+	if (settings->delivery == XDPD_SHARED) {
+		read_shared(parse, fields, settings);
+		return;
+	}
+	refuse_shared(parse, fields[WORKER].key);
+	refuse_shared(parse, fields[UMEM].key);
+}
+
 /* The frames are locked memory: what does not fit the machine can never be had. `all` counts as one queue. */
 static void check_memory(struct parse *parse, const yaml_node_t *item, const struct field *frames,
 			 const struct queue_item *read)
@@ -361,6 +416,7 @@ static void read_queue(struct parse *parse, const yaml_node_t *node,
 		.frame_size = 4096,
 		.rings = {2048, 2048, 2048, 2048},
 		.attach = parse->attach,
+		.worker = worker_defaults,
 	};
 	struct field fields[COUNT(queue_keys)];
 
@@ -378,13 +434,13 @@ static void read_queue(struct parse *parse, const yaml_node_t *node,
 			parse->walk.report, yaml_node_place(node),
 			"a queue without `id`, expected a number, a range as in 0-3, a list as in "
 			"[0, 2], or all");
-	read_delivery(parse, fields[DELIVERY].value);
 	(void)read_bind(parse, fields[BIND].value, interface, &ret->settings.bind);
 	read_frames(parse, fields, &ret->settings);
 	read_rings(parse, fields[RINGS].value, &ret->settings.rings);
 	read_handover(parse, fields[HANDOVER].value, &ret->settings.handover);
 	(void)access_read_attach(&parse->walk, parse->names, fields[ATTACH].value,
 				 &ret->settings.attach);
+	read_delivery_settings(parse, fields, &ret->settings);
 	check_memory(parse, node, &fields[FRAMES], ret);
 }
 
@@ -511,7 +567,8 @@ static void read_name(struct parse *parse, const yaml_node_t *interface_node,
 static struct place read_interface(struct parse *parse, const yaml_node_t *node,
 				   struct config_interface *interface)
 {
-	static const char *const keys[] = {"name", "mode", "bind", "queues"};
+	static const char *const keys[] = {"name",   "mode",  "bind",	"queues",
+					   "groups", "steer", "default"};
 	static const struct word modes[] = {
 		{"auto", XDPD_MODE_AUTO},
 		{"native", XDPD_MODE_NATIVE},
@@ -521,6 +578,8 @@ static struct place read_interface(struct parse *parse, const yaml_node_t *node,
 	int mode;
 
 	*interface = (struct config_interface){.mode = XDPD_MODE_AUTO, .bind = XDPD_BIND_AUTO};
+	if (steer_init(interface) < 0)
+		report_memory(parse);
 	if (!walk_mapping(&parse->walk, "an interface", node, keys, COUNT(keys), fields))
 		return (struct place){};
 	read_name(parse, node, fields[0].value, interface);
@@ -529,6 +588,9 @@ static struct place read_interface(struct parse *parse, const yaml_node_t *node,
 	(void)read_bind(parse, fields[2].value, interface, &interface->bind);
 	if (fields[3].value)
 		read_queues(parse, fields[3].value, interface);
+	if (fields[4].value)
+		groups_read(&parse->walk, parse->names, &parse->attach, fields[4].value, interface);
+	steer_read(&parse->walk, fields[5].value, fields[6].value, interface);
 	return interface->name[0] ? yaml_node_place(fields[0].value) : (struct place){};
 }
 

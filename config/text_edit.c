@@ -117,7 +117,8 @@ int text_edit_refuse(const struct text_edit *edit, const yaml_node_t *node)
 static bool same_interface(const struct config_interface *a, const struct config_interface *b)
 {
 	if (strcmp(a->name, b->name) != 0 || a->mode != b->mode || a->bind != b->bind ||
-	    a->all != b->all || a->n_queues != b->n_queues)
+	    a->all != b->all || a->n_queues != b->n_queues || !config_groups_equal(a, b) ||
+	    !config_steering_equal(a, b))
 		return false;
 	if (a->all && !config_queue_equal(&a->all_queues, &b->all_queues))
 		return false;
@@ -157,11 +158,14 @@ static bool same_but(const struct parsed *a, const struct parsed *b, const char 
 }
 
 /* An interface that was added has the defaults. */
-static bool same_program(const struct config_interface *before,
-			 const struct config_interface *after)
+static bool same_but_queues(const struct config_interface *before,
+			    const struct config_interface *after)
 {
-	return after->mode == (before ? before->mode : XDPD_MODE_AUTO) &&
-	       after->bind == (before ? before->bind : XDPD_BIND_AUTO);
+	if (!before)
+		return after->mode == XDPD_MODE_AUTO && after->bind == XDPD_BIND_AUTO &&
+		       !after->n_groups && !after->n_rules;
+	return after->mode == before->mode && after->bind == before->bind &&
+	       config_groups_equal(before, after) && config_steering_equal(before, after);
 }
 
 int text_edit_finish(struct text_edit *edit, const yaml_node_t *at,
@@ -184,7 +188,7 @@ int text_edit_finish(struct text_edit *edit, const yaml_node_t *at,
 	if (r < 0)
 		return text_edit_refuse(edit, at);
 	interface = config_find_interface(result.config, edit->device);
-	good = interface && same_program(edit->interface, interface) &&
+	good = interface && same_but_queues(edit->interface, interface) &&
 	       same_but(&edit->file, &result, edit->device) && wanted(interface, context);
 	parsed_clear(&result);
 	if (!good)

@@ -11,7 +11,11 @@
 /* Far more than a config for the largest machine has; aliases of aliases get there with few bytes. */
 #define VISITS_MAX 100000
 
-#define KEYS_MAX 16
+#define KEYS_MAX 32
+
+/* Of more words than these a sentence names only the first. */
+#define LISTED_MAX 12
+#define LIST_SIZE  (LISTED_MAX * 36 + 32)
 
 /* ---- sentences ---- */
 
@@ -44,14 +48,17 @@ struct shown show(const yaml_node_t *node)
 
 static const char *list_words(const char *const *words, size_t n, char *buffer, size_t size)
 {
+	const size_t listed = n > LISTED_MAX ? LISTED_MAX : n;
 	size_t used = 0;
 
-	for (size_t i = 0; i < n && used < size; i++)
+	for (size_t i = 0; i < listed && used < size; i++)
 		used += (size_t)snprintf(buffer + used, size - used, "%s`%s`",
 					 i == 0	      ? ""
 					 : i + 1 == n ? " or "
 						      : ", ",
 					 words[i]);
+	if (listed < n && used < size)
+		(void)snprintf(buffer + used, size - used, " or one of %zu more", n - listed);
 	return buffer;
 }
 
@@ -77,7 +84,7 @@ static void report_unknown(struct walk *walk, const yaml_node_t *key, const char
 {
 	const char *near = suggest_word(yaml_node_text(key), keys, n_keys);
 	struct place place = yaml_node_place(key);
-	char list[256];
+	char list[LIST_SIZE];
 
 	if (key->type != YAML_SCALAR_NODE)
 		report_add(walk->report, place, "a key is %s, expected %s", yaml_node_kind(key),
@@ -109,7 +116,7 @@ bool walk_mapping(struct walk *walk, const char *what, const yaml_node_t *node,
 	if (yaml_node_is_null(node))
 		return true;
 	if (node->type != YAML_MAPPING_NODE) {
-		char list[256];
+		char list[LIST_SIZE];
 
 		report_add(walk->report, yaml_node_place(node),
 			   "%s is %s, expected a mapping with %s", what, show(node).text,
@@ -159,13 +166,42 @@ const yaml_node_t *walk_item(struct walk *walk, const yaml_node_t *list, size_t 
 	return visit(walk, item) ? item : NULL;
 }
 
+bool walk_values(struct walk *walk, const char *what, const yaml_node_t *node, size_t max,
+		 bool (*read)(struct walk *walk, const char *what, const yaml_node_t *value,
+			      void *context),
+		 void *context)
+{
+	bool good = true;
+	size_t n;
+
+	if (node->type != YAML_SEQUENCE_NODE)
+		return read(walk, what, node, context);
+	n = walk_list(walk, what, node, "");
+	if (n == 0)
+		report_add(walk->report, yaml_node_place(node),
+			   "%s is an empty list, expected one value or more", what);
+	if (n > max)
+		report_add(walk->report, yaml_node_place(node),
+			   "%s has %zu values, expected at most %zu", what, n, max);
+	if (n == 0 || n > max)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const yaml_node_t *value = walk_item(walk, node, i);
+
+		if (!value)
+			return false;
+		good &= read(walk, what, value, context);
+	}
+	return good;
+}
+
 /* ---- scalars ---- */
 
 bool walk_word(struct walk *walk, const char *what, const yaml_node_t *node,
 	       const struct word *words, size_t n_words, int *ret)
 {
 	const char *texts[KEYS_MAX], *near;
-	char list[256];
+	char list[LIST_SIZE];
 
 	if (!node)
 		return false;

@@ -42,6 +42,15 @@ size_t walk_list(struct walk *walk, const char *what, const yaml_node_t *node,
 const yaml_node_t *walk_item(struct walk *walk, const yaml_node_t *list, size_t i);
 
 /*
+ * One value, or a list of at most `max` and at least one: reads each. Returns true if all of them are good. What
+ * stands in a list within the list is up to `read`.
+ */
+bool walk_values(struct walk *walk, const char *what, const yaml_node_t *node, size_t max,
+		 bool (*read)(struct walk *walk, const char *what, const yaml_node_t *value,
+			      void *context),
+		 void *context);
+
+/*
  * The functions below return true and set `*ret` if `node` is as expected. An absent node (NULL) is not
  * reported and sets nothing.
  */
