@@ -227,6 +227,36 @@ static void a_fragment_may_be_written_in_any_flow_style(void **state)
 	assert_added(empty, "id: 3 # comment", "interfaces: [{ name: eth0, queues: [{ id: 3 }] }]");
 }
 
+static void a_shared_queue_is_added_with_its_worker(void **state)
+{
+	(void)state;
+	assert_added("interfaces: [{ name: eth0 }]",
+		     "{ worker: { cpu: 2 }, id: 3, umem: read-only, delivery: shared }",
+		     "interfaces: [{ name: eth0, queues: [{ worker: { cpu: 2 }, id: 3, umem: "
+		     "read-only, delivery: shared }] }]");
+}
+
+static void groups_and_rules_stay_when_a_queue_is_added(void **state)
+{
+	(void)state;
+	assert_added("interfaces:\n"
+		     "- steer: [{ match: { vlan: 5 }, action: redirect, groups: [ids] }]\n"
+		     "  groups: [{ name: ids }]\n"
+		     "  name: eth0 # x\n"
+		     "- name: eth1\n"
+		     "  default: { action: drop }\n",
+		     "{ id: 3, delivery: shared }",
+		     "interfaces:\n"
+		     "- steer: [{ match: { vlan: 5 }, action: redirect, groups: [ids] }]\n"
+		     "  groups: [{ name: ids }]\n"
+		     "  name: eth0 # x\n"
+		     "  queues:\n"
+		     "    - id: 3\n"
+		     "      delivery: shared\n"
+		     "- name: eth1\n"
+		     "  default: { action: drop }\n");
+}
+
 /* ---- adding: refused ---- */
 
 static void errors_in_a_fragment_name_the_place_in_the_fragment(void **state)
@@ -252,6 +282,12 @@ static void errors_in_a_fragment_name_the_place_in_the_fragment(void **state)
 		-EINVAL,
 		"eth0 queue:1:14: `bind` is `zero-copy` and the interface's `mode` is `generic`, "
 		"expected `copy`, or a `native` mode for zero-copy");
+	assert_add_refused(
+		"", "eth0", "id: 3, worker: { cpu: 2 }", -EINVAL,
+		"eth0 queue:1:8: `worker` is only for `delivery: shared`, and this queue's is "
+		"`exclusive`");
+	assert_add_refused("", "eth0", "id: 3, delivery: shared, worker: { cpus: 2 }", -EINVAL,
+			   "eth0 queue:1:36: unknown key `cpus`, did you mean `cpu`?");
 }
 
 static void errors_in_the_file_come_first(void **state)
@@ -535,6 +571,8 @@ int main(void)
 		TEST(an_item_is_written_as_its_neighbours_are),
 		TEST(comments_blank_lines_and_line_ends_stay),
 		TEST(a_fragment_may_be_written_in_any_flow_style),
+		TEST(a_shared_queue_is_added_with_its_worker),
+		TEST(groups_and_rules_stay_when_a_queue_is_added),
 		TEST(errors_in_a_fragment_name_the_place_in_the_fragment),
 		TEST(errors_in_the_file_come_first),
 		TEST(a_queue_that_is_there_is_not_added_again),
