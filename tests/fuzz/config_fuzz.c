@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Any bytes as a config, and as the text and the fragment of an edit. An edit that is accepted has to parse,
- * and a queue that was added has to go away again.
+ * and a queue that was added has to go away again. The text of a rule's match has to be that match again.
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,30 @@ static void edit(const char *text, const char *fragment)
 	config_errors_clear(&errors);
 }
 
+static void expect_match(const struct config_rule *rule)
+{
+	struct config_errors errors = {};
+	struct config *config = NULL;
+	char *text;
+
+	if (asprintf(&text,
+		     "interfaces: [{ name: eth0, steer: [{ match: { %s }, action: pass }] }]",
+		     rule->text) < 0)
+		abort();
+	if (config_parse("rule", text, strlen(text), &config, &errors) < 0 ||
+	    strcmp(config->interfaces[0].rules[0].text, rule->text) != 0)
+		abort();
+	config_free(config);
+	free(text);
+}
+
+static void expect_matches(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_interfaces; i++)
+		for (size_t j = 0; j < config->interfaces[i].n_rules; j++)
+			expect_match(&config->interfaces[i].rules[j]);
+}
+
 /* Up to the first NUL the input is the text, after it the fragment. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -58,6 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r = config_parse("fuzz", text, size, &config, &errors);
 	if ((r == 0) != (config != NULL) || (r < 0 && !errors.n_lines))
 		abort();
+	if (config)
+		expect_matches(config);
 	config_free(config);
 	config_errors_clear(&errors);
 	length = strlen(text);
