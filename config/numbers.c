@@ -163,7 +163,10 @@ static bool read_range(struct walk *walk, const char *what, const yaml_node_t *n
 	}
 	if (range.first > range.last) {
 		report_add(walk->report, yaml_node_place(node),
-			   "%s is %s, expected the range's lower end first", what, show(node).text);
+			   reading->kind->hexadecimal
+				   ? "%s is %s, expected the lower end first: `0x%04x-0x%04x`"
+				   : "%s is %s, expected the lower end first: `%u-%u`",
+			   what, show(node).text, range.last, range.first);
 		return false;
 	}
 	grown = reallocarray(ranges->of, ranges->n + 1, sizeof(*grown));

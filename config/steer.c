@@ -44,6 +44,12 @@ static bool read_group(struct walk *walk, const char *what, const yaml_node_t *n
 	return true;
 }
 
+static bool is_list_of_some(const yaml_node_t *node)
+{
+	return node->type == YAML_SEQUENCE_NODE &&
+	       node->data.sequence.items.start < node->data.sequence.items.top;
+}
+
 static void read_groups(struct walk *walk, const struct field *field,
 			const struct config_interface *interface, struct config_rule *rule)
 {
@@ -58,11 +64,13 @@ static void read_groups(struct walk *walk, const struct field *field,
 			   "all, or the interface's own `groups` as in `[{ name: ids }]`");
 		return;
 	}
-	if (field->value->type != YAML_SEQUENCE_NODE) {
-		report_add(walk->report, yaml_node_place(field->value),
-			   "`groups` is %s, expected a list of the interface's `groups` as in "
-			   "`[%s]`, or no `groups` for all",
-			   show(field->value).text, interface->groups[0].name);
+	if (!is_list_of_some(field->value)) {
+		report_add(
+			walk->report, yaml_node_place(field->value),
+			"`groups` is %s, expected a list of some of the interface's `groups`, or "
+			"no `groups` for all",
+			field->value->type == YAML_SEQUENCE_NODE ? "an empty list"
+								 : show(field->value).text);
 		return;
 	}
 	(void)walk_values(walk, "`groups`", field->value, CONFIG_GROUPS_MAX, read_group, &reading);

@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define WORD_MAX 31 /* all words of the config are shorter */
+#define WORD_MAX 31 /* no word of the config and no name of a group is longer */
 
 static size_t least(size_t a, size_t b)
 {
@@ -49,8 +49,8 @@ const char *suggest_word(const char *wrong, const char *const *words, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		size_t far = distance(wrong, words[i]);
 
-		/* A word that has nothing left of the original is not near, however short. */
-		if (far < least_distance && far * 2 <= strlen(words[i])) {
+		/* Of a short word little is left after two changes: who wrote `http` did not mean `sctp`. */
+		if (far < least_distance && far * far < strlen(words[i])) {
 			least_distance = far;
 			nearest = words[i];
 		}
