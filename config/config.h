@@ -84,7 +84,7 @@ struct config_group {
 	char name[XDPD_NAME_MAX];
 	enum xdpd_hold_mode mode; /* HOLD: members hold or tap; TAP: they may only tap */
 	uint32_t quota;		  /* frames that a member may hold; 0: half of what can be lent */
-	bool restricted;	  /* `attach` was given: it alone says who may join, else the queue's says so */
+	bool restricted; /* `attach` gives users or groups: they alone may join, else the queue's may */
 	struct attach_access attach;
 	bool transmit_given; /* `attach` says `transmit`, which then is not the queue's for members of the group */
 };
