@@ -66,6 +66,7 @@ struct handoff_member {
 	struct xdpd_ring completion;   /* producer side; likewise */
 	const unsigned char *transmit; /* its own memory */
 	uint64_t transmit_size;	       /* bytes */
+	int socket_fd;		       /* the worker's end of its bell; not used here */
 
 	uint32_t quota;
 	uint32_t held;

@@ -22,6 +22,7 @@
 struct handoff_member;
 
 struct roster {
+	struct roster *older; /* the main thread's list of those that the worker may still read */
 	uint64_t generation;
 	uint64_t members;			       /* slots in use, a bit each */
 	uint64_t taps;				       /* those of them that are lent nothing */

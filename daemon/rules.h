@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The steering of one interface: the rules in force, those that are about to be, and what each has counted. A rule is
+ * the same rule as before if match, action and groups read the same: its counters go on.
+ */
+#ifndef DAEMON_RULES_H
+#define DAEMON_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/xdpd_bpf.h"
+#include "client/xdpd_protocol.h"
+#include "config/config.h"
+#include "daemon/failure.h"
+
+struct redirect;
+struct rule_set;
+
+/* Starts as {}; ends with rules_clear(). */
+struct rules {
+	struct rule_set *in_force; /* NULL: none were ever wanted */
+	struct rule_set *next;	   /* NULL: what is in force is wanted */
+	bool counting;		   /* a program has them, and counts */
+};
+
+void rules_clear(struct rules *rules);
+
+/*
+ * From now on these are wanted. `slots[i]` is the bit of the interface's group i. Returns 0 or -errno with a sentence,
+ * and nothing has changed: -E2BIG (too many different addresses or ports), -ENOMEM.
+ */
+int rules_want(struct rules *rules, const struct config_interface *config,
+	       const uint8_t slots[CONFIG_GROUPS_MAX], struct failure *why);
+
+/* Some are wanted that are not in force, or the program does not have them yet. */
+bool rules_are_pending(const struct rules *rules);
+
+/* Some frames go to some groups only, by the rules in force or by those that are wanted. */
+bool rules_name_groups(const struct rules *rules);
+
+/* The program has those that are wanted when this returns. Returns 0 or -errno. */
+int rules_put_in_force(struct rules *rules, struct redirect *redirect);
+
+/* The program is about to go: takes over what it counted. The rules stay wanted. */
+void rules_suspend(struct rules *rules, struct redirect *redirect);
+
+/* Of those in force, the default last. Returns how many: at most XDPD_RULES_MAX + 1. */
+size_t rules_describe(const struct rules *rules, struct redirect *redirect,
+		      struct xdpd_rule_record *ret);
+
+#endif
