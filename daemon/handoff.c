@@ -673,6 +673,9 @@ static uint32_t transmit_for(struct handoff *h, struct outlet *outlet, uint32_t 
 		xdpd_ring_advance(&member->completion, completed);
 	add(&member->counters.transmit_packets, taken);
 	add(&member->counters.transmit_bytes, bytes);
+	/* The round's burst is over, not the turn of a member that has more. */
+	if (taken == count && !outlet->room && xdpd_ring_available(&member->tx, 1))
+		outlet->closed = true;
 	return taken;
 }
 
