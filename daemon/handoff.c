@@ -571,9 +571,19 @@ static enum violation judge_packet(const struct handoff *h, uint32_t slot,
 			       ? VIOLATION_NONE
 			       : VIOLATION_TX_ADDRESS;
 	if (frame >= h->receive_frames || !(h->holders[frame] & SLOT(slot)) ||
-	    h->senders[frame] != HANDOFF_NOBODY)
+	    h->senders[frame] == slot)
 		return VIOLATION_TX_ADDRESS;
 	return VIOLATION_NONE;
+}
+
+/*
+ * Of a packet that was judged. What another is sending already is copied: a frame is in transmission once, and neither
+ * of the two can know of the other.
+ */
+static bool goes_as_it_is(const struct handoff *h, const struct xdp_desc *desc)
+{
+	return h->writable && desc->addr < umem_end(h) &&
+	       h->senders[frame_of(h, desc->addr)] == HANDOFF_NOBODY;
 }
 
 static void put_on_wire(struct handoff *h, struct outlet *outlet, uint64_t address, uint32_t length)
@@ -652,7 +662,7 @@ static uint32_t transmit_for(struct handoff *h, struct outlet *outlet, uint32_t 
 		outlet->closed = !is_open(h, outlet);
 		if (outlet->closed)
 			break;
-		if (h->writable && desc.addr < umem_end(h)) {
+		if (goes_as_it_is(h, &desc)) {
 			send_as_it_is(h, outlet, slot, &desc);
 		} else if (h->stacked) {
 			send_copy(h, outlet, slot, &desc);
