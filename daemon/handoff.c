@@ -533,9 +533,10 @@ uint32_t handoff_receive(struct handoff *h)
 
 /* The kernel's side of it, for as long as a round lasts. */
 struct outlet {
-	uint32_t room;	 /* in the kernel's TX ring */
-	bool closed;	 /* it had no room, or there was no frame to copy to */
-	uint32_t staged; /* entries written beyond tx.own */
+	uint32_t room;	  /* in the kernel's TX ring */
+	bool closed;	  /* it had no room, or nothing can go out without a frame to copy to */
+	uint64_t starved; /* slots that found no frame to copy to, while others can send as it is */
+	uint32_t staged;  /* entries written beyond tx.own */
 	uint64_t bytes;
 };
 
@@ -669,7 +670,7 @@ static uint32_t transmit_for(struct handoff *h, struct outlet *outlet, uint32_t 
 			*xdpd_ring_address(&member->completion,
 					   member->completion.own + completed++) = desc.addr;
 		} else {
-			outlet->closed = true;
+			outlet->starved |= SLOT(slot);
 			break;
 		}
 		member->deficit -= desc.len;
@@ -750,6 +751,13 @@ uint32_t handoff_transmit(struct handoff *h)
 				if (slot == h->turn)
 					h->interrupted = false;
 			}
+	}
+	/* Completions give back frames to copy to, and the first that lacked one goes on then. */
+	if (outlet.starved) {
+		uint64_t first = outlet.starved & first_half;
+
+		h->turn = (uint32_t)__builtin_ctzll(first ? first : outlet.starved);
+		h->interrupted = true;
 	}
 full:
 	if (!total)
