@@ -882,15 +882,26 @@ static bool has_entries(struct xdpd_ring *ring)
 	return ring->size && xdpd_ring_available(ring, 1);
 }
 
-static bool can_send(struct handoff *h)
+/* Whether a round would take an entry off the member's TX ring, or the member for what is there. */
+static bool has_to_send(struct handoff *h, uint32_t slot)
 {
-	return h->tx.size && h->stacked && xdpd_ring_room(&h->tx, 1);
+	struct handoff_member *member = h->roster->member[slot];
+	struct xdp_desc desc;
+
+	if (!has_entries(&member->tx))
+		return false;
+	if (!completion_room(h, slot, 1))
+		return !is_serving(h, slot);
+	if (h->stacked)
+		return true;
+	desc = read_desc(&member->tx, member->tx.own);
+	return judge_packet(h, slot, &desc) != VIOLATION_NONE || goes_as_it_is(h, &desc);
 }
 
 bool handoff_doze(struct handoff *h)
 {
 	const bool few = h->with_kernel < h->stock / 2;
-	const bool sends = can_send(h);
+	const bool sends = h->tx.size && xdpd_ring_room(&h->tx, 1);
 	uint32_t slot;
 
 	for
@@ -909,8 +920,7 @@ bool handoff_doze(struct handoff *h)
 		{
 			struct handoff_member *member = h->roster->member[slot];
 
-			if ((sends && has_entries(&member->tx)) ||
-			    (few && has_entries(&member->fill)))
+			if ((sends && has_to_send(h, slot)) || (few && has_entries(&member->fill)))
 				return false;
 		}
 	return true;
