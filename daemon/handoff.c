@@ -842,6 +842,7 @@ static void take_all_back(struct handoff *h, uint32_t slot)
 void handoff_adopt(struct handoff *h, const struct roster *roster)
 {
 	const struct roster *before = h->roster;
+	uint64_t stay = 0;
 
 	h->serving = 0;
 	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++) {
@@ -849,11 +850,16 @@ void handoff_adopt(struct handoff *h, const struct roster *roster)
 
 		if (before->member[slot] && before->member[slot] != member)
 			take_all_back(h, slot);
+		if (before->member[slot] == member)
+			stay |= SLOT(slot);
 		if (member && member->violation == VIOLATION_NONE)
 			h->serving |= SLOT(slot);
 	}
-	h->wake &= roster->members;
-	h->violated &= roster->members;
+	/* What was to be said of who had a slot before is not said of who has it now. */
+	h->wake &= stay & roster->members;
+	h->violated &= stay & roster->members;
+	if (!(stay & SLOT(h->turn)))
+		h->interrupted = false;
 	h->stock = roster->taps ? h->stock_with_taps : h->stock_all;
 	h->roster = roster;
 }
