@@ -6,8 +6,10 @@
 #include "client/connection.h"
 #include "client/xdpd.h"
 
-/* UMEM, account and four rings. */
-#define XDPD_MAPPINGS_MAX 6
+/* UMEM, account and four rings; of a tap, what it copies from, too, and the sequence numbers. */
+#define XDPD_MAPPINGS_MAX 8
+
+struct xdpd_tap;
 
 struct xdpd_mapping {
 	void *address;
@@ -25,14 +27,25 @@ struct xdpd_client {
 
 	int wait_fd; /* -1: not attached */
 	bool exclusive;
+	struct xdpd_tap *tap; /* NULL: it is none */
+	char group[XDPD_NAME_MAX];
+	uint32_t quota;
 	bool raw; /* the rings are the program's own business */
 	uint32_t headroom;
 	uint32_t filled;
-	uint32_t rx_start; /* the RX ring's index at the attach */
+	uint32_t rx_start, fill_start; /* the rings' indices at the attach */
 	uint64_t umem_size;
 	struct xdp_statistics before; /* the socket's counters at the attach */
 	struct xdpd_mapping mappings[XDPD_MAPPINGS_MAX];
 	uint32_t n_mappings;
+
+	/* of shared delivery */
+	uint32_t forwarded;	     /* frames that were lent and are being transmitted */
+	uint32_t fill_rung, tx_rung; /* the rings' indices when xdpd was last woken for them */
+	uint32_t *sleep_flags;	     /* where it says that it sleeps; NULL: nowhere, it is exclusive or not attached */
+	bool armed;		     /* it says so now */
+	bool kicked;   /* the epoll set is readable because frames are there, not because somebody woke it */
+	bool hung_up;  /* xdpd has closed its end of `wait_fd` */
 
 	/* where the rings' shared words and the account are while there are none: always 0 */
 	uint32_t no_word;
@@ -59,6 +72,14 @@ static inline uint32_t xdpd_entries_produced_by_us(const struct xdpd_ring *ring)
 	return __atomic_load_n(ring->shared_own, __ATOMIC_RELAXED) - peer;
 }
 
+/* Frames that are with the program, transmitted ones that have not come back included. */
+static inline uint32_t xdpd_frames_held(const struct xdpd_client *client)
+{
+	const struct xdpd *x = &client->x;
+
+	return (x->rx.own - client->rx_start) - (x->fill.own - client->fill_start);
+}
+
 /* [wake.c] The kernel's counters; all 0 where the rings are not the kernel's. Returns 0 or -errno. */
 int xdpd_client_statistics(const struct xdpd_client *client, struct xdp_statistics *ret);
 
@@ -68,12 +89,90 @@ void xdpd_grant_none(struct xdpd_client *client);
 /*
  * Maps what a GRANT describes, after checking every place in it against its region, and the regions against
  * their files, so that no grant makes the program touch what is not there. The fds stay the message's, but
- * for `wait_fd`, which becomes the client's. Returns 0, or -errno and nothing has changed: -EPROTO (the grant
- * makes no sense), -ENOMEM, and what mmap() says.
+ * for `wait_fd`, which becomes the client's. `snap_length` is for a tap. Returns 0, or -errno and nothing has
+ * changed: -EPROTO (the grant makes no sense), -ENOMEM, and what mmap() says.
  */
-int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received);
+int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received,
+		   uint32_t snap_length);
 
 /* Unmaps all and closes `wait_fd`. */
 void xdpd_grant_unmap(struct xdpd_client *client);
+
+/* ---- [shared.c] frames of shared delivery, on their two ways back ---- */
+
+/* Puts a frame of its own to transmit with back onto the stack; what is none, or one too many, is let go. */
+void xdpd_shared_spare(struct xdpd *x, uint64_t address);
+
+/* xdpd_release_slowly() */
+void xdpd_shared_release(struct xdpd_client *client, const struct xdp_desc *frames, uint32_t count);
+
+/* Rings with new entries whose reader sleeps: wakes it. Returns 0 or -errno. */
+int xdpd_shared_wake_rx(struct xdpd_client *client);
+int xdpd_shared_wake_tx(struct xdpd_client *client);
+
+/* xdpd_rx_starved() */
+void xdpd_shared_starved(struct xdpd_client *client);
+
+/* ---- [sleep.c] being woken by xdpd ---- */
+
+/* Frames that xdpd_rx() would return now, at least one. */
+bool xdpd_is_receivable(struct xdpd_client *client);
+
+/* Before a poll(): asks to be woken. False: frames have arrived meanwhile, there is nothing to sleep for. */
+bool xdpd_sleep_begin(struct xdpd_client *client);
+
+/* After it; `woken` says whether `wait_fd` had something. */
+void xdpd_sleep_end(struct xdpd_client *client, bool woken);
+
+/* The program will sleep on xdpd_fd(), from now on. */
+void xdpd_sleep_prepare(struct xdpd_client *client);
+
+/* It found nothing to receive, and may sleep there next. */
+void xdpd_sleep_elsewhere(struct xdpd_client *client);
+
+/* Frames were found without a sleep: they need not be announced. */
+void xdpd_sleep_not(struct xdpd_client *client);
+
+/* The epoll set stops being readable for frames. */
+void xdpd_sleep_forget(struct xdpd_client *client);
+
+/* ---- [tap.c] ---- */
+
+/* What a grant brings that is a tap's. */
+struct xdpd_tap_source {
+	const unsigned char *umem;
+	const uint32_t *sequences;
+	const struct xdp_desc *entries;
+	const uint32_t *producer;
+	uint32_t size; /* of the ring */
+	uint32_t frames, frame_size;
+};
+
+/* Frames that a tap copies into, for a UMEM of so many frames. */
+uint32_t xdpd_tap_frames(uint32_t umem_frames);
+
+/* NULL: no memory. Its private rings take the place of those in `x`. It ends by free(). */
+struct xdpd_tap *xdpd_tap_new(const struct xdpd_tap_source *source, uint32_t snap_length,
+			      struct xdpd *x);
+
+/* Copies what has arrived, as much as there is room for; false if nothing can be received after that. */
+bool xdpd_tap_take(struct xdpd_client *client);
+
+/* Takes in what was released, so that the fill ring is empty. */
+void xdpd_tap_collect(struct xdpd_client *client);
+
+/* Memory is left to copy into. */
+bool xdpd_tap_has_room(struct xdpd_client *client);
+
+/* Entries that were not looked at yet. */
+uint32_t xdpd_tap_waiting(const struct xdpd_tap *tap);
+
+uint64_t xdpd_tap_overrun(const struct xdpd_tap *tap);
+
+uint32_t xdpd_tap_full_length(const struct xdpd_tap *tap, const struct xdpd *x,
+			      const struct xdp_desc *frame);
+
+uint32_t xdpd_tap_forward(struct xdpd_client *client, const struct xdp_desc *frames,
+			  uint32_t count);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "client/client.h"
@@ -12,6 +13,7 @@ struct parts {
 	struct xdpd_mapping mappings[XDPD_MAPPINGS_MAX];
 	uint32_t n_mappings;
 	uint64_t *spare;
+	struct xdpd_tap *tap;
 };
 
 static void cleanup_parts(struct parts *parts)
@@ -19,6 +21,7 @@ static void cleanup_parts(struct parts *parts)
 	for (uint32_t i = 0; i < parts->n_mappings; i++)
 		munmap(parts->mappings[i].address, parts->mappings[i].length);
 	free(parts->spare);
+	free(parts->tap);
 }
 
 static bool is_power_of_two(uint64_t value)
@@ -45,11 +48,16 @@ static int check_extent(int fd, const struct xdpd_region *region, bool exclusive
 	return exclusive && S_ISSOCK(status.st_mode) ? 0 : -EPROTO;
 }
 
-static int map_region(struct parts *parts, const struct xdpd_region *region, void **ret)
+static void keep_mapping(struct parts *parts, void *address, size_t length)
+{
+	parts->mappings[parts->n_mappings++] = (struct xdpd_mapping){address, length};
+}
+
+/* To `address`, over what is mapped there, or anywhere if it is NULL. */
+static int map_at(const struct parts *parts, const struct xdpd_region *region, void *address,
+		  bool writable, void **ret)
 {
 	const struct xdpd_received *received = parts->received;
-	bool read_only = region->flags & XDPD_REGION_READ_ONLY;
-	void *address;
 	int r;
 
 	if (region->fd >= received->n_fds)
@@ -58,13 +66,22 @@ static int map_region(struct parts *parts, const struct xdpd_region *region, voi
 			 received->grant.flags & XDPD_GRANT_EXCLUSIVE);
 	if (r < 0)
 		return r;
-	address = mmap(NULL, region->length, PROT_READ | (read_only ? 0 : PROT_WRITE),
-		       MAP_SHARED | MAP_POPULATE, received->fds[region->fd], (off_t)region->offset);
+	address = mmap(address, region->length, PROT_READ | (writable ? PROT_WRITE : 0),
+		       MAP_SHARED | MAP_POPULATE | (address ? MAP_FIXED : 0),
+		       received->fds[region->fd], (off_t)region->offset);
 	if (address == MAP_FAILED)
 		return -errno;
-	parts->mappings[parts->n_mappings++] = (struct xdpd_mapping){address, region->length};
 	*ret = address;
 	return 0;
+}
+
+static int map_region(struct parts *parts, const struct xdpd_region *region, void **ret)
+{
+	int r = map_at(parts, region, NULL, !(region->flags & XDPD_REGION_READ_ONLY), ret);
+
+	if (r == 0)
+		keep_mapping(parts, *ret, region->length);
+	return r;
 }
 
 static bool has_word(const struct xdpd_ring_place *place, uint64_t offset)
@@ -109,29 +126,157 @@ static int join_ring(struct parts *parts, const struct xdpd_ring_place *place, e
 	return 0;
 }
 
-static int join_rings(struct parts *parts, const struct xdpd_grant *grant, struct xdpd *x)
+static int join_receiving(struct parts *parts, const struct xdpd_grant *grant, struct xdpd *x)
 {
 	int r = join_ring(parts, &grant->rx, CONSUMER, sizeof(struct xdp_desc), &x->rx);
 
 	if (r == 0)
-		r = join_ring(parts, &grant->tx, PRODUCER, sizeof(struct xdp_desc), &x->tx);
-	if (r == 0)
 		r = join_ring(parts, &grant->fill, PRODUCER, sizeof(uint64_t), &x->fill);
+	return r;
+}
+
+static int join_transmitting(struct parts *parts, const struct xdpd_grant *grant, struct xdpd *x)
+{
+	int r = join_ring(parts, &grant->tx, PRODUCER, sizeof(struct xdp_desc), &x->tx);
+
 	if (r == 0)
 		r = join_ring(parts, &grant->completion, CONSUMER, sizeof(uint64_t),
 			      &x->completion);
 	return r;
 }
 
+/* ---- a tap ---- */
+
+/* Of its RX ring only the producer's index and the entries are looked at. */
+static bool tap_is_sound(const struct xdpd_grant *grant)
+{
+	const struct xdpd_ring_place *rx = &grant->rx;
+	uint64_t length = rx->region.length;
+
+	return is_power_of_two(rx->size) && rx->size > XDPD_TAP_BURST &&
+	       length >= sizeof(uint32_t) && has_word(rx, rx->producer) &&
+	       rx->entries % sizeof(uint64_t) == 0 && rx->entries <= length &&
+	       rx->size <= (length - rx->entries) / sizeof(struct xdp_desc) &&
+	       grant->sequences.length / sizeof(uint32_t) >= grant->frames;
+}
+
+/* Maps what a tap reads, all of it read-only, whatever it may be. */
+static int join_tap(struct parts *parts, const struct xdpd_grant *grant, uint32_t snap_length,
+		    struct xdpd *x)
+{
+	const struct xdpd_region *const regions[] = {&grant->umem, &grant->rx.region,
+						     &grant->sequences};
+	void *address[3];
+	struct xdpd_tap_source source;
+
+	for (int i = 0; i < 3; i++) {
+		int r = map_at(parts, regions[i], NULL, false, &address[i]);
+
+		if (r < 0)
+			return r;
+		keep_mapping(parts, address[i], regions[i]->length);
+	}
+	source = (struct xdpd_tap_source){
+		.umem = address[0],
+		.sequences = address[2],
+		.entries = (struct xdp_desc *)((char *)address[1] + grant->rx.entries),
+		.producer = (uint32_t *)((char *)address[1] + grant->rx.producer),
+		.size = grant->rx.size,
+		.frames = grant->frames,
+		.frame_size = grant->frame_size,
+	};
+	parts->tap = xdpd_tap_new(&source, snap_length, x);
+	return parts->tap ? 0 : -ENOMEM;
+}
+
+/* ---- memory for frames ---- */
+
+/* A tap's frames are its own, in the place of the UMEM, of which they take up a part. */
+static int map_copies(const struct xdpd_grant *grant, void *space)
+{
+	size_t length = (size_t)xdpd_tap_frames(grant->frames) * grant->frame_size;
+
+	return mmap(space, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		    -1, 0) == MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+/* The frames to transmit with lie right behind the UMEM, as their addresses do. */
+static int map_space(struct parts *parts, const struct xdpd_grant *grant, void **ret)
+{
+	const size_t length = grant->umem.length + grant->transmit.length;
+	const bool writable = (grant->flags & XDPD_GRANT_WRITABLE) &&
+			      !(grant->umem.flags & XDPD_REGION_READ_ONLY);
+	void *space, *mapped;
+	int r;
+
+	space = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (space == MAP_FAILED)
+		return -errno;
+	keep_mapping(parts, space, length);
+	if (grant->flags & XDPD_GRANT_TAP)
+		r = map_copies(grant, space);
+	else
+		r = map_at(parts, &grant->umem, space, writable, &mapped);
+	if (r == 0 && grant->transmit.length)
+		r = map_at(parts, &grant->transmit, (char *)space + grant->umem.length, true,
+			   &mapped);
+	*ret = space;
+	return r;
+}
+
+/* ---- a grant as a whole ---- */
+
+static bool exclusive_is_sound(const struct xdpd_grant *grant)
+{
+	return !(grant->flags & XDPD_GRANT_TAP) && grant->filled <= grant->fill.size &&
+	       grant->account.length >= offsetof(struct xdpd_account, overrun) && grant->fill.size;
+}
+
+static bool transmit_is_sound(const struct xdpd_grant *grant)
+{
+	const struct xdpd_region *transmit = &grant->transmit;
+
+	if (!grant->tx.size)
+		return !transmit->length && !grant->transmit_frames;
+	return grant->transmit_frames &&
+	       transmit->length / grant->frame_size >= grant->transmit_frames &&
+	       !(transmit->flags & XDPD_REGION_READ_ONLY) &&
+	       transmit->length <= SIZE_MAX - grant->umem.length;
+}
+
+/* So many of the UMEM's pages and frames that what lies behind it begins both a page and a frame. */
+static bool shared_is_sound(const struct xdpd_grant *grant)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return grant->umem.length % page == 0 && grant->umem.length % grant->frame_size == 0 &&
+	       grant->umem.length <= INT64_MAX && grant->frame_size >= sizeof(uint64_t) &&
+	       grant->account.length >= sizeof(struct xdpd_account) && transmit_is_sound(grant) &&
+	       (grant->flags & XDPD_GRANT_TAP ? tap_is_sound(grant)
+					      : grant->fill.size >= grant->frames);
+}
+
 static bool grant_is_sound(const struct xdpd_grant *grant, uint32_t n_fds)
 {
 	return grant->n_fds == n_fds && grant->wait_fd < n_fds && grant->frames &&
 	       is_power_of_two(grant->frame_size) && grant->headroom < grant->frame_size &&
-	       grant->filled <= grant->frames && grant->filled <= grant->fill.size &&
+	       grant->filled <= grant->frames &&
 	       grant->umem.length >= (uint64_t)grant->frames * grant->frame_size &&
-	       grant->account.length >= sizeof(struct xdpd_account) &&
 	       !(grant->account.flags & XDPD_REGION_READ_ONLY) && grant->rx.size &&
-	       grant->fill.size && (!grant->tx.size || grant->completion.size);
+	       (!grant->tx.size || grant->completion.size) &&
+	       (grant->flags & XDPD_GRANT_EXCLUSIVE ? exclusive_is_sound(grant)
+						    : shared_is_sound(grant));
+}
+
+/* A datagram socket would not tell that the other end was closed. */
+static bool is_stream(int fd)
+{
+	int type = 0;
+	socklen_t length = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
 void xdpd_grant_none(struct xdpd_client *client)
@@ -149,56 +294,113 @@ void xdpd_grant_none(struct xdpd_client *client)
 	client->n_mappings = 0;
 	client->wait_fd = -1;
 	client->exclusive = client->raw = false;
+	client->tap = NULL;
+	client->group[0] = '\0';
+	client->quota = client->forwarded = 0;
+	client->sleep_flags = NULL;
+	client->armed = client->hung_up = false;
 }
 
-/* The frames that are in no ring, the lowest on top. */
-static uint64_t *stack_spares(const struct xdpd_grant *grant)
+/* `count` frames from `first` on, the lowest on top. */
+static uint64_t *stack_spares(uint32_t size, uint64_t first, uint32_t count, uint32_t frame_size)
 {
-	uint64_t *spare = malloc(grant->frames * sizeof(*spare));
+	uint64_t *spare = malloc((size_t)(size ? size : 1) * sizeof(*spare));
 
-	for (uint32_t i = 0; spare && i < grant->frames - grant->filled; i++)
-		spare[i] = (uint64_t)(grant->frames - 1 - i) * grant->frame_size;
+	for (uint32_t i = 0; spare && i < count; i++)
+		spare[i] = first + (uint64_t)(count - 1 - i) * frame_size;
 	return spare;
 }
 
-int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received)
+static int take_exclusive(struct parts *parts, const struct xdpd_grant *grant, struct xdpd *x)
 {
-	const struct xdpd_grant *grant = &received->grant;
-	__attribute__((cleanup(cleanup_parts))) struct parts parts = {.received = received};
-	struct xdpd x = client->x; /* absent rings stay so */
-	void *umem, *account;
-	int r;
+	void *umem;
+	int r = map_region(parts, &grant->umem, &umem);
 
-	if (!grant_is_sound(grant, received->n_fds))
-		return -EPROTO;
-	r = map_region(&parts, &grant->umem, &umem);
 	if (r == 0)
-		r = map_region(&parts, &grant->account, &account);
-	if (r == 0)
-		r = join_rings(&parts, grant, &x);
+		r = join_receiving(parts, grant, x);
 	if (r < 0)
 		return r;
-	parts.spare = stack_spares(grant);
-	if (!parts.spare)
-		return -ENOMEM;
+	x->umem = umem;
+	x->spare_size = grant->frames;
+	x->spares = grant->frames - grant->filled;
+	parts->spare = stack_spares(x->spare_size, (uint64_t)grant->filled * grant->frame_size,
+				    x->spares, grant->frame_size);
+	return parts->spare ? 0 : -ENOMEM;
+}
 
-	x.umem = umem;
+static int take_shared(struct parts *parts, const struct xdpd_grant *grant, uint32_t snap_length,
+		       struct xdpd *x)
+{
+	const bool tap = grant->flags & XDPD_GRANT_TAP;
+	void *space = NULL;
+	int r = map_space(parts, grant, &space);
+
+	if (r == 0)
+		r = tap ? join_tap(parts, grant, snap_length, x) : join_receiving(parts, grant, x);
+	if (r < 0)
+		return r;
+	x->umem = space;
+	x->lent = grant->umem.length;
+	x->read_only = !tap && !(grant->flags & XDPD_GRANT_WRITABLE);
+	x->spare_size = x->spares = grant->transmit_frames;
+	/* Who has frames of its own may give them back with the others: they are sorted. */
+	x->owed = !tap && x->spare_size;
+	parts->spare = stack_spares(x->spare_size, x->lent, x->spares, grant->frame_size);
+	return parts->spare ? 0 : -ENOMEM;
+}
+
+static void keep_shared(struct xdpd_client *client, const struct xdpd_grant *grant)
+{
+	const struct xdpd *x = &client->x;
+
+	memcpy(client->group, grant->group, sizeof(client->group));
+	client->group[sizeof(client->group) - 1] = '\0';
+	client->quota = client->tap ? xdpd_tap_frames(grant->frames) : grant->quota;
+	client->fill_rung = x->fill.own;
+	client->tx_rung = x->tx.own;
+	client->sleep_flags = client->tap ? &x->account->flags : x->rx.flags;
+}
+
+int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received, uint32_t snap_length)
+{
+	const struct xdpd_grant *grant = &received->grant;
+	const bool exclusive = grant->flags & XDPD_GRANT_EXCLUSIVE;
+	__attribute__((cleanup(cleanup_parts))) struct parts parts = {.received = received};
+	struct xdpd x = client->x; /* absent rings stay so */
+	void *account;
+	int r;
+
+	if (!grant_is_sound(grant, received->n_fds) ||
+	    (!exclusive && !is_stream(received->fds[grant->wait_fd])))
+		return -EPROTO;
+	r = map_region(&parts, &grant->account, &account);
+	if (r == 0)
+		r = exclusive ? take_exclusive(&parts, grant, &x)
+			      : take_shared(&parts, grant, snap_length, &x);
+	if (r == 0)
+		r = join_transmitting(&parts, grant, &x);
+	if (r < 0)
+		return r;
+
 	x.account = account;
 	x.transmit_bytes = __atomic_load_n(&x.account->transmit_bytes, __ATOMIC_RELAXED);
 	x.frames = grant->frames;
 	x.frame_size = grant->frame_size;
 	x.frame_mask = ~((uint64_t)grant->frame_size - 1);
-	x.spares = grant->frames - grant->filled;
 	x.spare = TAKE_PTR(parts.spare);
 	client->x = x;
+	client->tap = TAKE_PTR(parts.tap);
 	memcpy(client->mappings, parts.mappings, sizeof(parts.mappings));
 	client->n_mappings = parts.n_mappings;
 	parts.n_mappings = 0;
-	client->exclusive = grant->flags & XDPD_GRANT_EXCLUSIVE;
+	client->exclusive = exclusive;
 	client->headroom = grant->headroom;
 	client->filled = grant->filled;
 	client->umem_size = grant->umem.length;
 	client->rx_start = x.rx.own;
+	client->fill_start = x.fill.own;
+	if (!exclusive)
+		keep_shared(client, grant);
 	client->wait_fd = TAKE_FD(received->fds[grant->wait_fd]);
 	return 0;
 }
@@ -208,6 +410,7 @@ void xdpd_grant_unmap(struct xdpd_client *client)
 	for (uint32_t i = 0; i < client->n_mappings; i++)
 		munmap(client->mappings[i].address, client->mappings[i].length);
 	free(client->x.spare);
+	free(client->tap);
 	close_fd(client->wait_fd);
 	xdpd_grant_none(client);
 }

@@ -15,18 +15,56 @@
 #define RETRY_MIN 1
 #define RETRY_MAX 64
 
+/* When xdpd has ended a shared attachment it says why at the same time. */
+#define PATIENCE_MS 100
+
+static void hear_why(struct xdpd_client *client)
+{
+	struct xdpd_connection *connection = &client->connection;
+	uint64_t deadline = xdpd_deadline(PATIENCE_MS);
+	int left;
+
+	xdpd_connection_listen(connection);
+	while (!connection->ended && (left = xdpd_milliseconds_until(deadline))) {
+		struct pollfd fd = {.fd = connection->fd, .events = POLLIN};
+
+		(void)poll(&fd, 1, left);
+		xdpd_connection_listen(connection);
+	}
+	if (!connection->ended) {
+		connection->ended = -ECONNRESET;
+		(void)snprintf(connection->reason, sizeof(connection->reason),
+			       "xdpd has ended the attachment and did not say why (ECONNRESET)");
+	}
+}
+
 /* What xdpd_wait() returns for what is known now. */
-static int look(const struct xdpd_client *client)
+static int look(struct xdpd_client *client)
 {
 	int ready = 0;
 
+	if (client->hung_up && !client->connection.ended)
+		hear_why(client);
 	if (client->connection.ended)
 		return client->connection.ended;
-	if (xdpd_entries_produced_by_peer(&client->x.rx))
+	if (xdpd_is_receivable(client))
 		ready |= XDPD_WAIT_RX;
 	if (client->connection.n_events)
 		ready |= XDPD_WAIT_EVENT;
 	return ready;
+}
+
+/* What was forwarded is held until it is given back, and that it has been transmitted wakes nobody. */
+static int settle_shared(struct xdpd_client *client)
+{
+	int r;
+
+	if (client->forwarded)
+		(void)xdpd_take_completions(&client->x);
+	r = xdpd_shared_wake_rx(client);
+	if (r == 0)
+		r = xdpd_shared_wake_tx(client);
+	return r < 0 ? r : client->forwarded != 0;
 }
 
 /*
@@ -42,6 +80,8 @@ static int settle(struct xdpd_client *client)
 	/* A program with rings of its own moves their indices, too. */
 	if (client->raw)
 		return 0;
+	if (!client->exclusive)
+		return settle_shared(client);
 	if (x->owed)
 		xdpd_refill(x);
 	if (xdpd_ring_needs_wakeup(&x->fill)) {
@@ -85,8 +125,11 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 	int r = look(client);
 
 	/* With a timeout of 0 the caller wants to know what the daemon said, too. */
-	if (r < 0 || (r > 0 && timeout_ms != 0))
+	if (r < 0 || (r > 0 && timeout_ms != 0)) {
+		if (r & XDPD_WAIT_RX)
+			xdpd_sleep_not(client);
 		return r;
+	}
 	for (;;) {
 		struct pollfd fds[] = {
 			{.fd = client->wait_fd, .events = POLLIN},
@@ -100,15 +143,17 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 			xdpd_connection_listen(&client->connection);
 			return client->connection.ended ? client->connection.ended : r;
 		}
-		left = xdpd_milliseconds_until(deadline);
+		left = xdpd_sleep_begin(client) ? xdpd_milliseconds_until(deadline) : 0;
 		if (r > 0) {
 			n = poll(fds, 2, shorter(left, retry));
 			retry = retry < RETRY_MAX ? retry * 2 : RETRY_MAX;
 		} else {
 			n = poll(fds, 2, left);
 		}
+		r = -errno;
+		xdpd_sleep_end(client, n > 0 && fds[0].revents);
 		if (n < 0)
-			return -errno;
+			return r;
 		if (fds[1].revents)
 			xdpd_connection_listen(&client->connection);
 		if (fds[0].revents & POLLERR || fds[1].revents)

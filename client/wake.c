@@ -17,10 +17,10 @@ static bool is_normal(int error)
 
 int xdpd_wake_rx(struct xdpd *x)
 {
-	const struct xdpd_client *client = xdpd_client_of(x);
+	struct xdpd_client *client = xdpd_client_of(x);
 
 	if (!client->exclusive)
-		return 0;
+		return xdpd_shared_wake_rx(client);
 	if (recvfrom(client->wait_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 && !is_normal(errno))
 		return -errno;
 	return 0;
@@ -32,10 +32,12 @@ int xdpd_wake_rx(struct xdpd *x)
  */
 int xdpd_wake_tx(struct xdpd *x)
 {
-	const struct xdpd_client *client = xdpd_client_of(x);
+	struct xdpd_client *client = xdpd_client_of(x);
 	uint32_t before;
 
-	if (!client->exclusive || !xdpd_may_transmit(x))
+	if (!client->exclusive)
+		return xdpd_shared_wake_tx(client);
+	if (!xdpd_may_transmit(x))
 		return 0;
 	do {
 		before = x->tx.peer;
@@ -52,6 +54,10 @@ void xdpd_release_slowly(struct xdpd *x, const struct xdp_desc *frames, uint32_t
 {
 	uint32_t before = x->spares;
 
+	if (x->lent) {
+		xdpd_shared_release(xdpd_client_of(x), frames, count);
+		return;
+	}
 	/* No more than there can be, so neither is what the fill ring lacks. */
 	xdpd_tx_free(x, frames, count);
 	x->owed += x->spares - before;
@@ -62,6 +68,9 @@ void xdpd_refill(struct xdpd *x)
 {
 	uint32_t count;
 
+	/* Shared: nothing is lent out in the place of something else. */
+	if (x->lent)
+		return;
 	if (x->spares < x->owed)
 		(void)xdpd_take_completions(x);
 	count = xdpd_ring_room(&x->fill, x->owed < x->spares ? x->owed : x->spares);
@@ -75,12 +84,17 @@ void xdpd_refill(struct xdpd *x)
 		(void)xdpd_wake_rx(x);
 }
 
-void xdpd_rx_starved(struct xdpd *x)
+uint32_t xdpd_rx_starved(struct xdpd *x, uint32_t max)
 {
+	if (!xdpd_client_of(x)->exclusive) {
+		xdpd_shared_starved(xdpd_client_of(x));
+		return xdpd_ring_available(&x->rx, max);
+	}
 	if (x->owed)
 		xdpd_refill(x);
 	if (xdpd_ring_needs_wakeup(&x->fill))
 		(void)xdpd_wake_rx(x);
+	return 0;
 }
 
 int xdpd_client_statistics(const struct xdpd_client *client, struct xdp_statistics *ret)

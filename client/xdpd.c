@@ -14,7 +14,9 @@
 
 #define DEFAULT_TIMEOUT_MS 5000
 
-static_assert(offsetof(struct xdpd_stats, zero) + sizeof(uint32_t) == XDPD_STATS_SIZE_V1,
+static_assert(offsetof(struct xdpd_stats, zero) + sizeof(uint32_t) == XDPD_STATS_SIZE_V1 &&
+		      XDPD_ATTACH_OPTIONS_SIZE_V1 ==
+			      offsetof(struct xdpd_attach_options, snap_length),
 	      "the first version's size never changes");
 
 static size_t smaller(size_t a, size_t b)
@@ -81,6 +83,7 @@ static int watch(struct xdpd_client *client, int fd)
 static void unmap(struct xdpd_client *client)
 {
 	(void)epoll_ctl(client->epoll_fd, EPOLL_CTL_DEL, client->wait_fd, NULL);
+	xdpd_sleep_forget(client);
 	xdpd_grant_unmap(client);
 }
 
@@ -94,6 +97,8 @@ int xdpd_fd(const struct xdpd *x)
 		r = watch(client, client->wait_fd);
 		if (r < 0)
 			return r;
+		client->fd_wanted = true;
+		xdpd_sleep_prepare(client);
 	}
 	client->fd_wanted = true;
 	return client->epoll_fd;
@@ -178,12 +183,14 @@ static int take_request(struct xdpd_attach_request *ret, const char *device, uin
 		return -ENODEV;
 	memcpy(ret->device, device, length + 1);
 	ret->flags = options->flags;
+	if ((ret->flags & XDPD_ATTACH_HOLD) && (ret->flags & XDPD_ATTACH_TAP))
+		return -EINVAL;
 	return options->group ? take_name(ret->group, options->group) : 0;
 }
 
 /* From ATTACH to STARTED. On failure nothing is mapped. */
 static int attach(struct xdpd_client *client, struct xdpd_attach_request *request,
-		  uint64_t deadline)
+		  uint32_t snap_length, uint64_t deadline)
 {
 	struct xdpd_connection *connection = &client->connection;
 	struct xdpd_header ready;
@@ -192,10 +199,14 @@ static int attach(struct xdpd_client *client, struct xdpd_attach_request *reques
 
 	received.n_fds = 0;
 	r = xdpd_connection_ask(connection, XDPD_ATTACH, request, sizeof(*request), XDPD_GRANT,
-				sizeof(received.grant), &received, deadline);
+				XDPD_GRANT_V1, &received, deadline);
 	if (r < 0)
 		return r;
-	r = xdpd_grant_map(client, &received);
+	/* What an older daemon does not know is 0. */
+	if (received.length < sizeof(received.grant))
+		memset(received.bytes + received.length, 0,
+		       sizeof(received.grant) - received.length);
+	r = xdpd_grant_map(client, &received, snap_length);
 	if (r == 0 && client->fd_wanted)
 		r = watch(client, client->wait_fd);
 	if (r < 0) {
@@ -213,6 +224,8 @@ static int attach(struct xdpd_client *client, struct xdpd_attach_request *reques
 		r = xdpd_client_statistics(client, &client->before);
 	if (r < 0)
 		unmap(client);
+	else if (client->fd_wanted)
+		xdpd_sleep_prepare(client);
 	return r;
 }
 
@@ -240,7 +253,7 @@ int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
 		r = open_connection(client, deadline);
 	}
 	if (r == 0)
-		r = attach(client, &request, deadline);
+		r = attach(client, &request, taken.snap_length, deadline);
 	/* An answer that comes too late would lease a queue to nobody. */
 	if (client->connection.ended)
 		xdpd_connection_close(&client->connection, client->connection.ended);
@@ -264,6 +277,23 @@ struct xdpd *xdpd_close(struct xdpd *x)
 const char *xdpd_reason(const struct xdpd *x)
 {
 	return xdpd_client_of(x)->connection.reason;
+}
+
+const char *xdpd_group(const struct xdpd *x)
+{
+	return xdpd_client_of(x)->group;
+}
+
+bool xdpd_is_tap(const struct xdpd *x)
+{
+	return xdpd_client_of(x)->tap != NULL;
+}
+
+uint32_t xdpd_full_length(const struct xdpd *x, const struct xdp_desc *frame)
+{
+	const struct xdpd_client *client = xdpd_client_of(x);
+
+	return client->tap ? xdpd_tap_full_length(client->tap, x, frame) : frame->len;
 }
 
 int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret)
@@ -295,7 +325,14 @@ int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret)
 		.fill_entries = xdpd_entries_produced_by_us(&x->fill),
 		.completion_entries = xdpd_entries_produced_by_peer(&x->completion),
 		.spare = x->spares,
+		.held = client->exclusive ? 0 : xdpd_frames_held(client),
+		.quota = client->quota,
 	};
+	if (client->tap) {
+		stats.rx_entries += xdpd_tap_waiting(client->tap);
+		stats.fill_entries = 0;
+		stats.overrun = xdpd_tap_overrun(client->tap);
+	}
 	memcpy(ret, &stats, smaller(size, sizeof(stats)));
 	if (size > sizeof(stats))
 		memset((char *)ret + sizeof(stats), 0, size - sizeof(stats));

@@ -21,6 +21,16 @@
  * what is sent by xdpd_tx() comes back by itself. A consumer that does not give frames back stops receiving
  * when all frames are with it; that harms nobody else.
  *
+ * The same program works whether it has the queue for itself or shares it (that is the administrator's
+ * `delivery`). In shared delivery each group of consumers gets every frame that steering gives it, and the
+ * members of a group split them by flow. A member holds frames in one of two ways:
+ *
+ *   - hold: frames are lent, without a copy, up to its quota. They can be read only, unless the queue says
+ *     `umem: writable`; xdpd_make_writable() is for programs that change them.
+ *   - tap: it looks on, and holds up nobody. xdpd_rx() copies each frame into memory of the attachment and
+ *     hands out only those that were whole after the copy; the others are counted as `overrun`. So a frame of
+ *     a tap can be kept, and changed, like any other.
+ *
  * Functions return 0 or a count, or -errno; outputs are touched only on success. The library never logs,
  * starts no thread, installs no signal handler and needs no capability.
  *
@@ -55,13 +65,17 @@ struct xdpd {
 	uint64_t frame_mask; /* ~(frame_size - 1): from an address to its frame */
 	uint64_t *spare;     /* stack of frames that are in no ring and not with the program */
 	uint32_t spares;
-	uint32_t owed;		     /* frames that the fill ring still lacks */
+	uint32_t owed; /* frames that the fill ring still lacks; shared: not 0 if released ones have to be sorted */
 	struct xdpd_ring tx;	     /* producer side; size 0 without the right to transmit */
 	struct xdpd_ring completion; /* consumer side */
 	uint64_t transmit_bytes;
 	struct xdpd_account *account;
-	uint32_t frames;
+	uint32_t spare_size; /* entries of `spare` */
 	uint32_t frame_size;
+	/* shared: addresses below are of frames received, those from there on of its own to transmit with; else 0 */
+	uint64_t lent;
+	uint32_t frames;
+	bool read_only; /* received frames can't be written to */
 };
 
 /* ---- set-up and end ---- */
@@ -88,18 +102,24 @@ struct xdpd_attach_options {
 	uint32_t flags;	    /* enum xdpd_attach_flags */
 	int32_t timeout_ms; /* for the whole attach; 0: 5 seconds, negative: for ever */
 	const char *group; /* shared delivery: the group to join; NULL: a group of one's own name */
+	uint32_t snap_length; /* of a tap: copies only so many bytes of each frame; 0: all */
+	uint32_t zero;
 };
 
 /*
  * Attaches to a queue and maps its UMEM and rings; frames may arrive from here on. Without
- * XDPD_ATTACH_TRANSMIT the attachment only receives. NULL options: receive only, the defaults.
+ * XDPD_ATTACH_TRANSMIT the attachment only receives. NULL options: receive only, the defaults. Whether the queue
+ * is shared need not be known: without XDPD_ATTACH_HOLD and XDPD_ATTACH_TAP it becomes what its group is
+ * configured for.
  * On failure the connection remains, xdpd_reason() has the sentence, and one may try again:
  * -ENODEV (no such interface), -ENOENT (no such queue), -EBUSY (taken: the sentence names uid and pid),
- * -EACCES (not allowed), -ENETDOWN (the link is gone), -EISCONN (attached already), -ETIMEDOUT,
+ * -EACCES (not allowed: on this queue, in this group, to transmit, or to hold where one may only tap),
+ * -EOPNOTSUPP (a tap on a queue that is not shared), -EUSERS or -ENOSPC (no more groups, or members, fit),
+ * -ENETDOWN (the link is gone), -EISCONN (attached already), -ETIMEDOUT,
  * -ECONNRESET (the daemon ended), -EPROTO (it broke the protocol). After one of the last three the next
  * attempt connects anew, so that it may find a daemon that was restarted. Of `options` itself: -EINVAL (a size
- * below the first version's, a group that is no name), -E2BIG (something is asked by a member that only a newer
- * library knows).
+ * below the first version's, a group that is no name, both hold and tap), -E2BIG (something is asked by a member
+ * that only a newer library knows).
  */
 XDPD_API int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
 			 const struct xdpd_attach_options *options);
@@ -118,7 +138,8 @@ enum xdpd_wait {
  * Sleeps until frames or an event have arrived, at most `timeout_ms` (-1: for ever, 0: only looks). Returns
  * a set of enum xdpd_wait, 0 after the timeout, or why it ended: -ECANCELED (revoked: xdpd_reason() says
  * why), -ECONNRESET (the daemon is gone), -ENETDOWN, -ENXIO (the link or the interface is gone), -EINTR (a
- * signal). Frames that have arrived can be taken and looked at after any of these.
+ * signal). Frames that have arrived can be taken and looked at after any of these. For a tap with no memory left
+ * to copy into, because the program keeps all of it, no frames arrive.
  */
 XDPD_API int xdpd_wait(struct xdpd *x, int timeout_ms);
 
@@ -126,6 +147,8 @@ XDPD_API int xdpd_wait(struct xdpd *x, int timeout_ms);
  * An fd for one's own poll or epoll loop: readable when xdpd_wait(x, 0) would not return 0. It belongs to
  * `x`. After it was readable, call xdpd_wait(x, 0), which also takes in what the daemon said. Receiving is a
  * little slower from the first call on, so a loop that never sleeps, or only by xdpd_wait(), leaves it.
+ * What comes back after transmission does not make it readable: a program that forwards all that it holds sleeps
+ * with a timeout.
  * Errors: -ENOMEM, -ENOSPC (the user's limit of epoll watches).
  */
 XDPD_API int xdpd_fd(const struct xdpd *x);
@@ -138,7 +161,10 @@ XDPD_API const char *xdpd_reason(const struct xdpd *x);
 
 /* ---- figures ---- */
 
-/* The kernel's counters since the attach [XDP_STATISTICS], and what is where now. */
+/*
+ * The kernel's counters since the attach [XDP_STATISTICS], and what is where now. In shared delivery the former
+ * are 0: what was dropped for a member only the daemon knows, `xdpctl show consumers` tells.
+ */
 struct xdpd_stats {
 	uint64_t size;	     /* set by the caller: its sizeof(struct xdpd_stats) */
 	uint64_t dropped;    /* frames: none in the fill ring, or too long */
@@ -150,6 +176,11 @@ struct xdpd_stats {
 	uint32_t rx_entries, tx_entries, fill_entries, completion_entries; /* in the rings now */
 	uint32_t spare; /* frames that xdpd_tx_alloc() could hand out now */
 	uint32_t zero;
+
+	/* of shared delivery, else 0 */
+	uint64_t overrun; /* of a tap: frames that were overwritten before they had been copied */
+	uint32_t held;	  /* frames received and not given back */
+	uint32_t quota;	  /* of which there can be so many; of a tap, of frames to copy into */
 };
 
 /*
@@ -158,7 +189,12 @@ struct xdpd_stats {
  */
 XDPD_API int xdpd_stats(struct xdpd *x, struct xdpd_stats *ret);
 
-/* What was granted; 0 before an attach. Sizes in bytes. */
+/* The group that was joined, "" if the queue is not shared or before an attach. Valid until the next call. */
+XDPD_API const char *xdpd_group(const struct xdpd *x);
+
+XDPD_API bool xdpd_is_tap(const struct xdpd *x);
+
+/* What was granted; 0 before an attach. Sizes in bytes. `frames` are those of the UMEM. */
 static inline uint32_t xdpd_frames(const struct xdpd *x)
 {
 	return x->frames;
@@ -176,18 +212,29 @@ static inline bool xdpd_may_transmit(const struct xdpd *x)
 
 /* ---- the slow parts of the per-frame path ---- */
 
-/* Wakes a sleeping kernel; 0, or -ENETDOWN, -ENXIO when the link or the interface is gone. */
+/*
+ * Wakes a sleeping kernel; 0, or -ENETDOWN, -ENXIO when the link or the interface is gone. Shared: wakes xdpd if
+ * it asks for that and there is something new for it.
+ */
 XDPD_API int xdpd_wake_rx(struct xdpd *x);
 XDPD_API int xdpd_wake_tx(struct xdpd *x);
 
-/* xdpd_release() when the fill ring has no room for all of them, or lacks some. */
+/* xdpd_release() when the fill ring has no room for all of them, or lacks some, or some may be of another kind. */
 XDPD_API void xdpd_release_slowly(struct xdpd *x, const struct xdp_desc *frames, uint32_t count);
 
 /* Moves spare frames to a fill ring that lacks some. */
 XDPD_API void xdpd_refill(struct xdpd *x);
 
-/* Nothing was there to receive: gives the fill ring what it lacks, and wakes a driver that found it empty. */
-XDPD_API void xdpd_rx_starved(struct xdpd *x);
+/*
+ * Nothing was there to receive: gives the fill ring what it lacks, and wakes a driver that found it empty. For a
+ * tap, copies what has arrived. Returns how many frames, at most `max`, are there after all.
+ */
+XDPD_API uint32_t xdpd_rx_starved(struct xdpd *x, uint32_t max);
+
+/* xdpd_take_completions(), xdpd_forward() and xdpd_make_writable() in shared delivery. */
+XDPD_API uint32_t xdpd_sort_completions(struct xdpd *x);
+XDPD_API uint32_t xdpd_forward_lent(struct xdpd *x, const struct xdp_desc *frames, uint32_t count);
+XDPD_API uint32_t xdpd_replace_lent(struct xdpd *x, struct xdp_desc *frames, uint32_t count);
 
 /* ---- receiving ---- */
 
@@ -203,13 +250,13 @@ static inline void *xdpd_frame(const struct xdpd *x, uint64_t address)
  */
 #if defined(__clang__)
 #define XDPD_UNROLL	     _Pragma("clang loop vectorize(disable) unroll_count(4)")
-#define XDPD_OPAQUE(pointer) ((void)0)
+#define XDPD_OPAQUE(value) ((void)0)
 #elif defined(__GNUC__) && __GNUC__ >= 8
 #define XDPD_UNROLL	     _Pragma("GCC unroll 4")
-#define XDPD_OPAQUE(pointer) __asm__("" : "+r"(pointer))
+#define XDPD_OPAQUE(value) __asm__("" : "+r"(value))
 #else
 #define XDPD_UNROLL
-#define XDPD_OPAQUE(pointer) ((void)0)
+#define XDPD_OPAQUE(value) ((void)0)
 #endif
 
 /* True if the next `count` entries go on past the ring's end at its start. */
@@ -260,23 +307,31 @@ static inline void xdpd_copy_addresses(const struct xdpd_ring *ring, const struc
  * caller's until released or forwarded, in any order and at any later time. `options` of a descriptor may
  * have XDP_PKT_CONTD: the packet goes on in the next one.
  *
- * A driver that found the fill ring empty sleeps until it is woken, which is done when nothing is left to
- * receive: so receive until this returns 0, or call xdpd_wait(), before sleeping by other means.
+ * A driver that found the fill ring empty, or a worker of xdpd that needs frames back, sleeps until it is woken,
+ * which is done when nothing is left to receive: so receive until this returns 0, or call xdpd_wait(), before
+ * sleeping by other means.
+ *
+ * A tap gets copies, up to 64 at once, all of them whole. What it keeps lessens what there is to copy into; when
+ * nothing is left of that, this returns 0 until frames are released.
  */
 static inline uint32_t xdpd_rx(struct xdpd *x, struct xdp_desc *frames, uint32_t max)
 {
 	uint32_t count = xdpd_ring_available(&x->rx, max);
 
 	if (!count) {
-		xdpd_rx_starved(x);
-		return 0;
+		count = xdpd_rx_starved(x, max);
+		if (!count)
+			return 0;
 	}
 	xdpd_copy_descriptors(frames, &x->rx, count);
 	xdpd_ring_advance(&x->rx, count);
 	return count;
 }
 
-/* Gives received frames back for the kernel to fill. Only `addr` is looked at; any address within a frame names it. */
+/*
+ * Gives received frames back for the kernel to fill. Only `addr` is looked at; any address within a frame names it.
+ * Once each: who gives back to a shared queue what it does not hold is ejected.
+ */
 static inline void xdpd_release(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
 {
 	if (!count)
@@ -302,9 +357,13 @@ static inline uint32_t xdpd_rx_peek(struct xdpd *x, const struct xdp_desc **fram
 	uint32_t count;
 
 	*frames = (const struct xdp_desc *)x->rx.entries + first;
-	count = xdpd_ring_available(&x->rx, max < until_wrap ? max : until_wrap);
-	if (!count)
-		xdpd_rx_starved(x);
+	if (max > until_wrap)
+		max = until_wrap;
+	count = xdpd_ring_available(&x->rx, max);
+	if (__builtin_expect(!count, 0))
+		count = xdpd_rx_starved(x, max);
+	/* As two values, the count would cost the caller's loop an instruction a frame. */
+	XDPD_OPAQUE(count);
 	return count;
 }
 
@@ -316,20 +375,41 @@ static inline void xdpd_rx_done(struct xdpd *x, uint32_t count)
 		xdpd_ring_advance(&x->rx, count);
 }
 
+/*
+ * Before received packets are changed: makes them the caller's to write to; returns how many, from the first on.
+ * Nothing is to be done for them where the queue is not shared, in a tap, and with `umem: writable`. Else each
+ * packet is copied into a frame of xdpd_tx_alloc()'s, which takes the place of the received one in `frames`, and
+ * that is given back: so it needs the right to transmit, and frames that are spare. They end as received frames
+ * do, by xdpd_forward() or xdpd_release().
+ */
+static inline uint32_t xdpd_make_writable(struct xdpd *x, struct xdp_desc *frames, uint32_t count)
+{
+	return x->read_only ? xdpd_replace_lent(x, frames, count) : count;
+}
+
+/*
+ * Bytes that the frame had when it arrived: more than `len` where a tap's snap_length has cut it. To be asked
+ * before the frame is released, with its descriptor as received.
+ */
+XDPD_API uint32_t xdpd_full_length(const struct xdpd *x, const struct xdp_desc *frame);
+
 /* ---- transmitting ---- */
 
 /*
- * Empties the completion ring onto the stack of spare frames. A program that gave frames back twice has more
+ * Empties the completion ring onto the stack of spare frames (shared: those that were lent go on to the fill ring).
+ * A program that gave frames back twice has more
  * of them than there are: what exceeds the stack is let go.
  */
 static inline uint32_t xdpd_take_completions(struct xdpd *x)
 {
 	uint32_t count = xdpd_ring_available(&x->completion, x->completion.size);
-	uint32_t room = x->frames - x->spares;
+	uint32_t room = x->spare_size - x->spares;
 	uint32_t keep = count < room ? count : room;
 
 	if (!count)
 		return 0;
+	if (__builtin_expect(x->lent != 0, 0))
+		return xdpd_sort_completions(x);
 	for (uint32_t i = 0; i < keep; i++)
 		x->spare[x->spares + i] =
 			*xdpd_ring_address(&x->completion, x->completion.own + i) & x->frame_mask;
@@ -371,7 +451,7 @@ static inline uint32_t xdpd_tx_alloc(struct xdpd *x, struct xdp_desc *frames, ui
 /* Gives back frames of xdpd_tx_alloc() unsent. */
 static inline void xdpd_tx_free(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
 {
-	uint32_t room = x->frames - x->spares;
+	uint32_t room = x->spare_size - x->spares;
 
 	if (count > room)
 		count = room;
@@ -421,9 +501,15 @@ static inline uint32_t xdpd_tx(struct xdpd *x, const struct xdp_desc *frames, ui
  * Sends received frames back out of the same queue, without a copy; returns how many were queued, the
  * caller still holds the rest. The packet may have been changed and moved within its frame. For each, a spare
  * frame takes its place in the fill ring, at the latest when the transmission has completed.
+ *
+ * Shared: a frame that was lent is held until its transmission has completed, and then given back by the library.
+ * xdpd copies the packet unless the queue has `umem: writable`. A tap's frames are copied to its own to transmit
+ * with, and count as released.
  */
 static inline uint32_t xdpd_forward(struct xdpd *x, const struct xdp_desc *frames, uint32_t count)
 {
+	if (__builtin_expect(x->lent != 0, 0))
+		return xdpd_forward_lent(x, frames, count);
 	count = xdpd_tx_queue(x, frames, count);
 	x->owed += count;
 	/* Before the wake, in which the kernel may transmit all of them: more are arriving meanwhile. */

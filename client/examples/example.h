@@ -27,12 +27,18 @@ enum exit_status {
 	EXIT_TOO_FEW = 4,   /* the time was over before the count was reached */
 };
 
-#define COMMON_LETTERS "s:n:c:t:qvh"
+/* Options without a letter; those of one example begin at OPTION_OWN. */
+enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_OWN };
+
+#define COMMON_LETTERS "s:n:c:t:g:qvh"
 #define COMMON_OPTIONS                                                                        \
 	{"socket", required_argument, NULL, 's'}, {"name", required_argument, NULL, 'n'},     \
 		{"count", required_argument, NULL, 'c'},                                      \
 		{"seconds", required_argument, NULL, 't'}, {"quiet", no_argument, NULL, 'q'}, \
 		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},        \
+		{"group", required_argument, NULL, 'g'},                                      \
+		{"hold", no_argument, NULL, OPTION_HOLD},                                     \
+		{"tap", no_argument, NULL, OPTION_TAP},                                       \
 	{                                                                                     \
 	}
 #define COMMON_HELP                                                                               \
@@ -40,6 +46,9 @@ enum exit_status {
 	"  -t, --seconds N      end after N seconds\n"                                            \
 	"  -s, --socket PATH    xdpd's socket (default: $XDPD_SOCKET, " XDPD_DEFAULT_SOCKET ")\n" \
 	"  -n, --name NAME      the name that xdpd shows for this program\n"                      \
+	"  -g, --group NAME     on a shared queue: the group to join (default: one of this name)\n" \
+	"      --hold           on a shared queue: hold frames that are lent, ...\n"              \
+	"      --tap            ... or look on (default: as the group is configured)\n"           \
 	"  -q, --quiet          no line each second\n"                                            \
 	"  -v, --verbose        say who runs this, with which privileges, and xdpd's events\n"    \
 	"  -h, --help           this text\n"                                                      \
@@ -51,8 +60,10 @@ enum exit_status {
 struct example {
 	const char *program;
 	const char *help;
-	const char *socket, *name, *device;
+	const char *socket, *name, *device, *group;
 	uint32_t queue;
+	uint32_t flags;	      /* enum xdpd_attach_flags */
+	uint32_t snap_length; /* of a tap */
 	uint64_t count;	  /* UINT64_MAX: no limit */
 	uint64_t seconds; /* 0: no limit */
 	bool quiet, verbose;
@@ -116,6 +127,15 @@ static inline void take_option(struct example *example, int option)
 	case 't':
 		example->seconds = parse_number(example, "--seconds", optarg, 1, UINT32_MAX);
 		break;
+	case 'g':
+		example->group = optarg;
+		break;
+	case OPTION_HOLD:
+		example->flags |= XDPD_ATTACH_HOLD;
+		break;
+	case OPTION_TAP:
+		example->flags |= XDPD_ATTACH_TAP;
+		break;
 	case 'q':
 		example->quiet = true;
 		break;
@@ -136,6 +156,8 @@ static inline void take_arguments(struct example *example, int argc, char **argv
 {
 	if (argc - optind != 2)
 		take_option(example, '?');
+	if ((example->flags & XDPD_ATTACH_HOLD) && (example->flags & XDPD_ATTACH_TAP))
+		usage_error(example, "one of --hold and --tap is wanted", "both");
 	example->device = argv[optind];
 	example->queue = (uint32_t)parse_number(example, "QUEUE", argv[optind + 1], 0, UINT32_MAX);
 }
@@ -164,7 +186,12 @@ static inline int status_of_error(int r)
 /* Connects and attaches, or ends the program with the reason. From here on signals set `stopped`. */
 static inline void begin(struct example *example, uint32_t flags)
 {
-	const struct xdpd_attach_options options = {.size = sizeof(options), .flags = flags};
+	const struct xdpd_attach_options options = {
+		.size = sizeof(options),
+		.flags = example->flags | flags,
+		.group = example->group,
+		.snap_length = example->snap_length,
+	};
 	struct sigaction action = {.sa_handler = on_signal};
 	int r = xdpd_connect(&example->x, example->socket, example->name);
 
@@ -188,6 +215,9 @@ static inline void begin(struct example *example, uint32_t flags)
 		print_privileges();
 		fprintf(stderr, "attached to %s queue %u: %u frames of %u bytes\n", example->device,
 			example->queue, xdpd_frames(example->x), xdpd_frame_size(example->x));
+		if (*xdpd_group(example->x))
+			fprintf(stderr, "in group %s, %s\n", xdpd_group(example->x),
+				xdpd_is_tap(example->x) ? "as a tap" : "holding frames");
 	}
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Sends every frame back to where it came from, without a copy. */
+/* Sends every frame back to where it came from, without a copy where that can be. */
 #include "example.h"
 
 #include <net/ethernet.h>
@@ -7,10 +7,12 @@
 static const char help[] =
 	"\n"
 	"Receives a queue's frames through xdpd, swaps the MAC addresses and sends them\n"
-	"back out of the same queue, without a copy.\n"
+	"back out of the same queue, without a copy (on a shared queue: with one, unless\n"
+	"it has `umem: writable`).\n"
 	"\n";
 
-static uint64_t unsent; /* too short for a header, or no room in the TX ring */
+static uint64_t
+	unsent; /* too short for a header, or no room in the TX ring, or no frame for the copy */
 
 static void swap_addresses(struct ether_header *header)
 {
@@ -34,10 +36,12 @@ static uint32_t reflect(struct example *example)
 
 		if (frame.len < sizeof(struct ether_header))
 			continue;
-		swap_addresses(xdpd_frame(x, frame.addr));
 		frames[i] = frames[fit];
 		frames[fit++] = frame;
 	}
+	fit = xdpd_make_writable(x, frames, fit);
+	for (uint32_t i = 0; i < fit; i++)
+		swap_addresses(xdpd_frame(x, frames[i].addr));
 	sent = xdpd_forward(x, frames, fit);
 	xdpd_release(x, frames + sent, n - sent);
 	for (uint32_t i = 0; i < sent; i++)

@@ -55,6 +55,7 @@ int main(int argc, char **argv)
 	struct example example = {.program = "xdpd-rx", .help = help, .count = UINT64_MAX};
 	struct xdpd_stats stats;
 	int option, r;
+	bool tap;
 
 	while ((option = getopt_long(argc, argv, "x" COMMON_LETTERS, options, NULL)) >= 0)
 		if (option == 'x')
@@ -65,9 +66,13 @@ int main(int argc, char **argv)
 	begin(&example, 0);
 	r = receive_until_done(&example, "receiving", receive);
 	stats = read_stats(&example);
+	tap = xdpd_is_tap(example.x);
 	r = finish(&example, r);
-	printf("received %llu frames %llu bytes, dropped %llu, ring full %llu\n",
+	printf("received %llu frames %llu bytes, dropped %llu, ring full %llu",
 	       (unsigned long long)example.frames, (unsigned long long)example.bytes,
 	       (unsigned long long)stats.dropped, (unsigned long long)stats.ring_full);
+	if (tap)
+		printf(", overrun %llu", (unsigned long long)stats.overrun);
+	putchar('\n');
 	return r;
 }

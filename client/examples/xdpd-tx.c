@@ -236,7 +236,7 @@ static void parse_endpoint(const struct example *example, const char *name, cons
 	*port = htons((uint16_t)parse_number(example, "a port", colon + 1, 0, UINT16_MAX));
 }
 
-enum long_only { OPTION_FROM = 256, OPTION_TO };
+enum { OPTION_FROM = OPTION_OWN, OPTION_TO };
 
 static void take_options(struct transmitter *transmitter, int argc, char **argv)
 {

@@ -372,11 +372,6 @@ static void raw_rings_start_where_the_attachment_is(void **state)
 	assert_int_equal(xdpd_raw(x, &raw), -EBUSY);
 	end(x);
 
-	begin(script_good, 0);
-	fake.grant.flags = 0;
-	x = attached();
-	assert_int_equal(xdpd_raw(x, &raw), -EOPNOTSUPP);
-	end(x);
 }
 
 int main(void)
