@@ -70,12 +70,13 @@ all: $(BUILD)/xdpd $(BUILD)/xdpctl $(LIBXDPD) $(EXAMPLES)
 
 # ---- the BPF side ----
 
+BPF_HEADERS = $(wildcard bpf/*.h)
 BPF_COMPILE = $(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -I. -I/usr/include/$(MULTIARCH)
 
-$(BUILD)/bpf/xdpd.bpf.o: bpf/xdpd.bpf.c bpf/xdpd_bpf.h | $(BUILD)/bpf/
+$(BUILD)/bpf/xdpd.bpf.o: bpf/xdpd.bpf.c $(BPF_HEADERS) | $(BUILD)/bpf/
 	$(BPF_COMPILE) -c $< -o $@
 
-$(BUILD)/bpf/xdpd_direct.bpf.o: bpf/xdpd.bpf.c bpf/xdpd_bpf.h | $(BUILD)/bpf/
+$(BUILD)/bpf/xdpd_direct.bpf.o: bpf/xdpd.bpf.c $(BPF_HEADERS) | $(BUILD)/bpf/
 	$(BPF_COMPILE) -DXDPD_DIRECT -c $< -o $@
 
 $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o

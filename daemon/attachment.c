@@ -186,12 +186,13 @@ static int let_frames_flow(struct attachment *attachment, struct failure *why)
 {
 	struct queue *queue = attachment->queue;
 	struct redirect *redirect = queue->interface->redirect;
+	const struct xdpd_bpf_queue record = {.capacity = umem_capacity(&queue->umem),
+					      .groups = UINT32_MAX};
 	int r;
 
 	queue_start_counting(queue);
 	attachment->running = true;
-	r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd, umem_capacity(&queue->umem))
-		     : -ENETDOWN;
+	r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd, &record) : -ENETDOWN;
 	if (r < 0)
 		return failure(why, -r, "%s queue %u: can't redirect to the socket (%s)",
 			       queue->interface->name, queue->id, strerrorname_np(-r));

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 
 #include "daemon/cleanup.h"
+#include "daemon/steering.h"
 #include "daemon/uapi.h"
 #include "xdpd.skel.h"
 #include "xdpd_direct.skel.h"
@@ -50,8 +51,9 @@ static int load_variant(struct redirect *redirect, enum variant variant, char *l
 
 	if (!object)
 		return -errno;
-	bpf_object__for_each_program(program, object)
-		bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), name));
+	bpf_object__for_each_program(program, object) bpf_program__set_autoload(
+		program, !strcmp(bpf_program__name(program), name) ||
+				 !strcmp(bpf_program__name(program), "xdpd_trace"));
 	r = resize(object, "sockets", redirect->queues);
 	if (r == 0)
 		r = resize(object, "queues", redirect->queues);
@@ -68,6 +70,11 @@ static int load_variant(struct redirect *redirect, enum variant variant, char *l
 	redirect->sockets_fd = bpf_object__find_map_fd_by_name(object, "sockets");
 	redirect->queues_fd = bpf_object__find_map_fd_by_name(object, "queues");
 	redirect->counters_fd = bpf_object__find_map_fd_by_name(object, "counters");
+	redirect->steering_fd = bpf_object__find_map_fd_by_name(object, "steering");
+	redirect->rule_counters_fd = bpf_object__find_map_fd_by_name(object, "rule_counters");
+	redirect->trace_fd = bpf_object__find_map_fd_by_name(object, "trace");
+	redirect->trace_program_fd =
+		bpf_program__fd(bpf_object__find_program_by_name(object, "xdpd_trace"));
 	return 0;
 }
 
@@ -231,32 +238,31 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 	return 0;
 }
 
-static int set_capacity(struct redirect *redirect, uint32_t queue, uint32_t capacity)
+int redirect_update(struct redirect *redirect, uint32_t queue, const struct xdpd_bpf_queue *record)
 {
-	const struct xdpd_bpf_queue value = {.capacity = capacity};
-
-	return bpf_map_update_elem(redirect->queues_fd, &queue, &value, BPF_ANY) < 0 ? -errno : 0;
+	return bpf_map_update_elem(redirect->queues_fd, &queue, record, BPF_ANY) < 0 ? -errno : 0;
 }
 
-int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint32_t capacity)
+int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd,
+		 const struct xdpd_bpf_queue *record)
 {
 	if (bpf_map_update_elem(redirect->sockets_fd, &queue, &socket_fd, BPF_ANY) < 0)
 		return -errno;
-	return set_capacity(redirect, queue, capacity);
+	return redirect_update(redirect, queue, record);
 }
 
 void redirect_clear(struct redirect *redirect, uint32_t queue)
 {
-	(void)set_capacity(redirect, queue, 0);
+	(void)redirect_update(redirect, queue, &(struct xdpd_bpf_queue){});
 	(void)bpf_map_delete_elem(redirect->sockets_fd, &queue);
 }
 
-static int sum_over_cpus(const struct redirect *redirect, uint32_t index,
+static int sum_over_cpus(const struct redirect *redirect, int map_fd, uint32_t index,
 			 struct xdpd_bpf_counter *ret)
 {
 	struct xdpd_bpf_counter sum = {};
 
-	if (bpf_map_lookup_elem(redirect->counters_fd, &index, redirect->per_cpu) < 0)
+	if (bpf_map_lookup_elem(map_fd, &index, redirect->per_cpu) < 0)
 		return -errno;
 	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
 		sum.packets += redirect->per_cpu[cpu].packets;
@@ -272,13 +278,118 @@ int redirect_counters(const struct redirect *redirect, uint32_t queue,
 	struct xdpd_bpf_counters counters;
 
 	for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
-		int r = sum_over_cpus(redirect, xdpd_bpf_counter_index(queue, i),
-				      &counters.verdict[i]);
+		int r = sum_over_cpus(redirect, redirect->counters_fd,
+				      xdpd_bpf_counter_index(queue, i), &counters.verdict[i]);
 
 		if (r < 0)
 			return r;
 	}
 	*ret = counters;
+	return 0;
+}
+
+/* The rules as a map of their own, which lives on in the array of maps. */
+static int map_of_rules(const struct xdpd_bpf_steering *steering)
+{
+	const uint32_t only = 0;
+	cleanup_fd int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "xdpd_rules", sizeof(only),
+					   sizeof(*steering), 1, NULL);
+
+	if (fd < 0 || bpf_map_update_elem(fd, &only, steering, BPF_ANY) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+/* The kernel waits for the programs that run before it returns from either [maybe_wait_bpf_programs()]. */
+static int replace_rules(const struct redirect *redirect, const struct xdpd_bpf_steering *steering)
+{
+	const uint32_t only = 0;
+	cleanup_fd int fd = -1;
+
+	if (steering_is_plain(steering)) {
+		if (bpf_map_delete_elem(redirect->steering_fd, &only) < 0 && errno != ENOENT)
+			return -errno;
+		return 0;
+	}
+	fd = map_of_rules(steering);
+	if (fd < 0)
+		return fd;
+	return bpf_map_update_elem(redirect->steering_fd, &only, &fd, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static int clear_bank(const struct redirect *redirect, uint32_t bank)
+{
+	memset(redirect->per_cpu, 0, (size_t)redirect->cpus * sizeof(*redirect->per_cpu));
+	for (uint32_t rule = 0; rule <= XDPD_RULES_MAX; rule++) {
+		uint32_t index = xdpd_bpf_rule_index(bank, rule);
+
+		if (bpf_map_update_elem(redirect->rule_counters_fd, &index, redirect->per_cpu,
+					BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int redirect_steer(struct redirect *redirect, const struct xdpd_bpf_steering *steering,
+		   struct xdpd_bpf_counter before[XDPD_RULES_MAX + 1])
+{
+	cleanup_free struct xdpd_bpf_steering *banked = malloc(sizeof(*banked));
+	uint32_t bank = redirect->bank ^ 1;
+	int r;
+
+	if (!banked)
+		return -ENOMEM;
+	*banked = *steering;
+	banked->bank = bank;
+	r = clear_bank(redirect, bank);
+	if (r == 0)
+		r = replace_rules(redirect, banked);
+	if (r < 0)
+		return r;
+	for (uint32_t rule = 0; rule <= XDPD_RULES_MAX; rule++) {
+		before[rule] = (struct xdpd_bpf_counter){};
+		(void)redirect_rule_counter(redirect, rule, &before[rule]);
+	}
+	redirect->steered = !steering_is_plain(steering);
+	redirect->bank = bank;
+	return 0;
+}
+
+int redirect_rule_counter(const struct redirect *redirect, uint32_t rule,
+			  struct xdpd_bpf_counter *ret)
+{
+	if (!redirect->steered) {
+		*ret = (struct xdpd_bpf_counter){};
+		return 0;
+	}
+	return sum_over_cpus(redirect, redirect->rule_counters_fd,
+			     xdpd_bpf_rule_index(redirect->bank, rule), ret);
+}
+
+/* More than any headers that the program looks at, and less than what a test run has room for in one buffer. */
+#define TRACE_BYTES 2048
+
+int redirect_trace(const struct redirect *redirect, uint32_t queue, const void *frame,
+		   uint32_t length, struct redirect_trace *ret)
+{
+	const uint32_t only = 0;
+	struct xdpd_bpf_trace trace = {.queue = queue, .bytes = length};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame,
+		    .data_size_in = length < TRACE_BYTES ? length : TRACE_BYTES, .repeat = 1);
+
+	if (bpf_map_update_elem(redirect->trace_fd, &only, &trace, BPF_ANY) < 0 ||
+	    bpf_prog_test_run_opts(redirect->trace_program_fd, &run) < 0 ||
+	    bpf_map_lookup_elem(redirect->trace_fd, &only, &trace) < 0)
+		return -errno;
+	if (run.retval != XDP_PASS)
+		return -EIO;
+	*ret = (struct redirect_trace){
+		.verdict = trace.verdict,
+		.action = trace.action,
+		.rule = trace.rule,
+		.groups = trace.groups,
+		.hash = trace.hash,
+	};
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The XDP program of one interface, its link and its maps.
+ * The XDP program of one interface, its link and its maps, with the interface's rules among them.
  *
  * The program is attached by a BPF link, so it goes when the daemon goes and nobody else replaces it by
  * accident. Needs CAP_BPF and CAP_NET_ADMIN. An XSKMAP can't be read from user space: who is in which slot is
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bpf/steering.h"
 #include "bpf/xdpd_bpf.h"
 #include "client/xdpd_protocol.h"
 #include "daemon/failure.h"
@@ -19,12 +20,15 @@
 struct redirect {
 	struct bpf_object *object;
 	int program_fd, sockets_fd, queues_fd, counters_fd; /* in `object` */
+	int steering_fd, rule_counters_fd, trace_fd, trace_program_fd; /* likewise */
 	int link_fd;
 	int ifindex;
 	uint32_t program_id;
 	uint32_t queues;	 /* slots: the most receive queues that the interface can have */
 	enum xdpd_xdp_mode mode; /* NATIVE or GENERIC */
 	bool multi_buffer;	 /* fit for frames of several buffers */
+	bool steered;		 /* rules are in force, other than to redirect all to all */
+	uint32_t bank;		 /* that they count in */
 	struct xdpd_bpf_counter *per_cpu; /* where a look-up puts one counter of every CPU */
 	int cpus;
 };
@@ -42,10 +46,18 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 		    char **verifier_log);
 
 /*
- * Puts a bound socket into a queue's slot: from here on its frames go there, but for those of more than
- * `capacity` bytes, which pass. Returns 0 or -errno.
+ * Puts a bound socket into a queue's slot: from here on the frames that the rules let through go there, as the record
+ * says: but for those of more than `capacity` bytes or to none of `groups`, which pass; and with metadata before each
+ * if `epoch` is not 0. Returns 0 or -errno.
  */
-int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd, uint32_t capacity);
+int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd,
+		 const struct xdpd_bpf_queue *record);
+
+/*
+ * Replaces the record of a queue whose slot is filled. Frames that are on their way meanwhile may be treated by
+ * capacity and groups of one record and the epoch of the other. Returns 0 or -errno.
+ */
+int redirect_update(struct redirect *redirect, uint32_t queue, const struct xdpd_bpf_queue *record);
 
 /* Empties a queue's slot: its frames pass to the kernel's stack. An empty slot is fine. */
 void redirect_clear(struct redirect *redirect, uint32_t queue);
@@ -53,6 +65,34 @@ void redirect_clear(struct redirect *redirect, uint32_t queue);
 /* What the program counted on a queue since it was loaded, over all CPUs. Returns 0 or -errno. */
 int redirect_counters(const struct redirect *redirect, uint32_t queue,
 		      struct xdpd_bpf_counters *ret);
+
+/*
+ * Puts rules in force, whose bank this sets; a fresh program redirects all to all groups. Each frame is judged by the
+ * old rules or the new ones. When it returns no frame is judged by the old ones any more, which takes the kernel some
+ * milliseconds, and `before` has their final counts, the default's last; zeros if they were none. What is plain
+ * (steering_is_plain()) costs no time per frame and counts nothing. Returns 0, or -errno and nothing has changed.
+ */
+int redirect_steer(struct redirect *redirect, const struct xdpd_bpf_steering *steering,
+		   struct xdpd_bpf_counter before[XDPD_RULES_MAX + 1]);
+
+/* What a rule (XDPD_RULES_MAX: the default) has counted since the rules are in force, over all CPUs and queues. */
+int redirect_rule_counter(const struct redirect *redirect, uint32_t rule,
+			  struct xdpd_bpf_counter *ret);
+
+struct redirect_trace {
+	enum xdpd_verdict verdict;
+	enum xdpd_action action; /* of the rule */
+	uint32_t rule;		 /* XDPD_RULES_MAX: the default */
+	uint32_t groups;	 /* that would get it: those of the rule that have a member on the queue */
+	uint32_t hash;
+};
+
+/*
+ * What would become of a frame (14 bytes or more) that came in on a queue: asks the program, by its own code and the
+ * same maps. Nothing is counted or sent. Returns 0, or -errno: -EINVAL (too short).
+ */
+int redirect_trace(const struct redirect *redirect, uint32_t queue, const void *frame,
+		   uint32_t length, struct redirect_trace *ret);
 
 /* Detaches and unloads. NULL is fine. Returns NULL. */
 struct redirect *redirect_detach(struct redirect *redirect);

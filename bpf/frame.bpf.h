@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/*
+ * A frame's headers: what rules look at and what makes a flow. What the frame is too short for, it does not have.
+ *
+ * A fragment has no ports, the first one neither, and of IPv6 the protocol that its fragment header names, so that all
+ * fragments of a datagram are found to be the same.
+ */
+#ifndef BPF_FRAME_BPF_H
+#define BPF_FRAME_BPF_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/steering.h"
+
+#define VLAN_TAGS_MAX	2
+#define EXTENSIONS_MAX	6 /* IPv6 headers; behind more the protocol is not looked for */
+#define IPV4_FRAGMENT	0x3fff /* MF and the offset */
+#define PROTO_DCCP	33
+
+struct address {
+	__u64 high, low; /* host order; IPv4 in the upper half of `high` */
+};
+
+/* All in host order. */
+struct frame {
+	__u32 has; /* enum xdpd_bpf_part */
+	__u32 fragment; /* 0 or 1 */
+	__u16 ethertype, vlan;
+	__u16 source_port, destination_port;
+	__u32 proto;
+	__u32 family; /* 0: IPv4, 1: IPv6 */
+	struct address source, destination;
+};
+
+static __always_inline bool has_ports(__u32 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
+	       proto == IPPROTO_SCTP || proto == PROTO_DCCP;
+}
+
+static __always_inline bool is_extension(__u32 proto)
+{
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
+	       proto == IPPROTO_AH || proto == IPPROTO_FRAGMENT;
+}
+
+static __always_inline void set_ports(struct frame *frame, __be32 ports)
+{
+	__u32 both = bpf_ntohl(ports);
+
+	frame->has |= XDPD_PARTS_PORTS;
+	frame->source_port = both >> 16;
+	frame->destination_port = both;
+}
+
+static __always_inline void set_ipv4(struct frame *frame, const struct iphdr *ip)
+{
+	frame->has |= XDPD_PARTS_IPV4 | XDPD_PART_PROTO;
+	frame->fragment = (ip->frag_off & bpf_htons(IPV4_FRAGMENT)) != 0;
+	frame->proto = ip->protocol;
+	frame->family = 0;
+	frame->source.high = (__u64)bpf_ntohl(ip->saddr) << 32;
+	frame->source.low = 0;
+	frame->destination.high = (__u64)bpf_ntohl(ip->daddr) << 32;
+	frame->destination.low = 0;
+}
+
+static __always_inline __u64 two_words(const __be32 *words)
+{
+	return (__u64)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]);
+}
+
+static __always_inline void set_ipv6_addresses(struct frame *frame, const struct ipv6hdr *ip)
+{
+	frame->has |= XDPD_PARTS_IPV6;
+	frame->family = 1;
+	frame->source.high = two_words(&ip->saddr.in6_u.u6_addr32[0]);
+	frame->source.low = two_words(&ip->saddr.in6_u.u6_addr32[2]);
+	frame->destination.high = two_words(&ip->daddr.in6_u.u6_addr32[0]);
+	frame->destination.low = two_words(&ip->daddr.in6_u.u6_addr32[2]);
+}
+
+/*
+ * What most frames are, read where it lies: IPv4 without options, IPv6 without extension headers, no VLAN tag, and all
+ * of it in the first buffer. False: it is something else.
+ */
+static __always_inline bool read_common(const struct xdp_md *ctx, struct frame *frame)
+{
+	const void *data = (const void *)(long)ctx->data;
+	const void *end = (const void *)(long)ctx->data_end;
+	const struct ethhdr *ethernet = data;
+	const struct iphdr *ipv4 = (const void *)(ethernet + 1);
+	const struct ipv6hdr *ipv6 = (const void *)(ethernet + 1);
+
+	if ((const void *)(ipv4 + 1) + sizeof(__be32) > end)
+		return false;
+	if (ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+		if (ipv4->version != 4 || ipv4->ihl != 5)
+			return false;
+		frame->has = XDPD_PART_ETHERTYPE;
+		frame->ethertype = ETH_P_IP;
+		set_ipv4(frame, ipv4);
+		if (!frame->fragment && has_ports(frame->proto))
+			set_ports(frame, *(const __be32 *)(ipv4 + 1));
+		return true;
+	}
+	if (ethernet->h_proto != bpf_htons(ETH_P_IPV6) ||
+	    (const void *)(ipv6 + 1) + sizeof(__be32) > end)
+		return false;
+	if (ipv6->version != 6 || is_extension(ipv6->nexthdr))
+		return false;
+	frame->has = XDPD_PART_ETHERTYPE | XDPD_PART_PROTO;
+	frame->fragment = 0;
+	frame->ethertype = ETH_P_IPV6;
+	frame->proto = ipv6->nexthdr;
+	set_ipv6_addresses(frame, ipv6);
+	if (has_ports(frame->proto))
+		set_ports(frame, *(const __be32 *)(ipv6 + 1));
+	return true;
+}
+
+static __always_inline bool read_bytes(struct xdp_md *ctx, __u32 offset, void *to, __u32 length)
+{
+	return bpf_xdp_load_bytes(ctx, offset, to, length) == 0;
+}
+
+static __always_inline void read_ports(struct xdp_md *ctx, struct frame *frame, __u32 offset)
+{
+	__be32 ports;
+
+	if (has_ports(frame->proto) && read_bytes(ctx, offset, &ports, sizeof(ports)))
+		set_ports(frame, ports);
+}
+
+static __always_inline void read_ipv4(struct xdp_md *ctx, struct frame *frame, __u32 offset)
+{
+	struct iphdr ip;
+
+	if (!read_bytes(ctx, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+		return;
+	set_ipv4(frame, &ip);
+	if (!frame->fragment)
+		read_ports(ctx, frame, offset + ip.ihl * 4u);
+}
+
+struct extension {
+	__u8 next;
+	__u8 length; /* of the rest, in units of 8 bytes; AH: of all of it but 8 bytes, in units of 4 */
+};
+
+static __always_inline void read_ipv6(struct xdp_md *ctx, struct frame *frame, __u32 offset)
+{
+	struct extension extension;
+	struct ipv6hdr ip;
+	__u32 proto;
+
+	if (!read_bytes(ctx, offset, &ip, sizeof(ip)) || ip.version != 6)
+		return;
+	set_ipv6_addresses(frame, &ip);
+	offset += sizeof(ip);
+	proto = ip.nexthdr;
+	for (int i = 0; i < EXTENSIONS_MAX && is_extension(proto); i++) {
+		if (proto == IPPROTO_FRAGMENT)
+			frame->fragment = 1;
+		if (!read_bytes(ctx, offset, &extension, sizeof(extension)))
+			return;
+		if (frame->fragment) {
+			frame->has |= XDPD_PART_PROTO;
+			frame->proto = extension.next;
+			return;
+		}
+		offset += proto == IPPROTO_AH ? (extension.length + 2u) * 4 :
+						(extension.length + 1u) * 8;
+		proto = extension.next;
+	}
+	if (is_extension(proto))
+		return;
+	frame->has |= XDPD_PART_PROTO;
+	frame->proto = proto;
+	read_ports(ctx, frame, offset);
+}
+
+static __always_inline bool is_tag(__be16 type)
+{
+	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
+struct tag {
+	__be16 control;
+	__be16 type; /* of what follows */
+};
+
+/*
+ * Any frame, by helper calls. A function that the verifier looks at once and for itself, so that its ways through a
+ * frame are not multiplied by those of its callers.
+ */
+__noinline int read_any(struct xdp_md *ctx, struct frame *frame)
+{
+	__u32 offset = ETH_HLEN;
+	struct tag tag;
+
+	if (!frame)
+		return 0;
+	frame->has = 0;
+	frame->fragment = 0;
+	if (!read_bytes(ctx, offsetof(struct ethhdr, h_proto), &tag.type, sizeof(tag.type)))
+		return 0;
+	for (int i = 0; i < VLAN_TAGS_MAX && is_tag(tag.type); i++) {
+		if (!read_bytes(ctx, offset, &tag, sizeof(tag)))
+			return 0;
+		if (i == 0) {
+			frame->has |= XDPD_PART_VLAN;
+			frame->vlan = bpf_ntohs(tag.control) & 0xfff;
+		}
+		offset += sizeof(tag);
+	}
+	frame->has |= XDPD_PART_ETHERTYPE;
+	frame->ethertype = bpf_ntohs(tag.type);
+	if (tag.type == bpf_htons(ETH_P_IP))
+		read_ipv4(ctx, frame, offset);
+	else if (tag.type == bpf_htons(ETH_P_IPV6))
+		read_ipv6(ctx, frame, offset);
+	return 0;
+}
+
+/* Odd numbers without a pattern. */
+#define FACTOR_1 0x9e3779b97f4a7c15ull
+#define FACTOR_2 0xbf58476d1ce4e5b9ull
+#define FACTOR_3 0x94d049bb133111ebull
+#define FACTOR_4 0xd6e8feb86659fd93ull
+
+static __always_inline __u64 hash_end(const struct address *address, __u16 port)
+{
+	__u64 hash = address->high * FACTOR_1;
+
+	hash ^= hash >> 32;
+	hash += address->low + port * FACTOR_4;
+	hash *= FACTOR_2;
+	return hash ^ hash >> 32;
+}
+
+/*
+ * The same for both directions, as a sum does not tell which end is which. The low bits choose among members, so they
+ * are taken from the middle of a product, where all bits of the ends have come together. 0: no flow.
+ */
+static __always_inline __u32 flow_hash(const struct frame *frame)
+{
+	bool ports = frame->has & XDPD_PARTS_PORTS;
+	__u64 hash;
+	__u32 half;
+
+	if (!(frame->has & (XDPD_PARTS_IPV4 | XDPD_PARTS_IPV6)))
+		return 0;
+	hash = hash_end(&frame->source, ports ? frame->source_port : 0) +
+	       hash_end(&frame->destination, ports ? frame->destination_port : 0);
+	if (frame->has & XDPD_PART_PROTO)
+		hash += frame->proto;
+	hash *= FACTOR_3;
+	hash ^= hash >> 32;
+	hash *= FACTOR_1;
+	half = hash >> 32;
+	return half ? half : 1;
+}
+
+#endif
