@@ -6,6 +6,7 @@
  */
 #include "daemon/metrics.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ struct label {
 	size_t offset;
 	size_t length;		   /* of a char array; 0: it is a u32 */
 	const struct names *names; /* of the u32; NULL: as a number */
+	const char *highest;	   /* what UINT32_MAX reads then; NULL: as a number, too */
 };
 
 struct labels {
@@ -35,6 +37,8 @@ struct scope {
 	const void *(*records)(const struct source *source, size_t *n);
 	size_t size; /* of a record */
 	struct labels labels;
+	bool (*has)(const void *record); /* NULL: all of them */
+	bool shares_names; /* two records of a queue may have the same labels, and are one series */
 };
 
 /* The steps first ... names->n - 1, each with its name as the label's value. */
@@ -47,7 +51,7 @@ struct dimension {
 struct family {
 	const char *name; /* without the `_total` or `_info` of its samples */
 	const char *unit; /* how the name ends; NULL: it counts things */
-	const char *help;
+	const char *help; /* NULL: goes on with the family before, from another scope */
 	enum { GAUGE, COUNTER, INFO } type;
 	const struct scope *scope;
 	const struct dimension *dimension; /* NULL: none */
@@ -57,6 +61,7 @@ struct family {
 	uint64_t (*compute)(const void *record, size_t step);
 	size_t offset, stride, width;
 	unsigned decimals; /* the member's unit is 10^-decimals of the metric's */
+	bool first_stands; /* for all records of a series; else they are added up */
 };
 
 /* ---- scopes ---- */
@@ -97,6 +102,39 @@ static const void *consumer_records(const struct source *source, size_t *n)
 	return source->status->consumers;
 }
 
+static const void *group_records(const struct source *source, size_t *n)
+{
+	*n = source->status->n_groups;
+	return source->status->groups;
+}
+
+static const void *rule_records(const struct source *source, size_t *n)
+{
+	*n = source->status->n_rules;
+	return source->status->rules;
+}
+
+static const void *worker_records(const struct source *source, size_t *n)
+{
+	*n = source->status->n_workers;
+	return source->status->workers;
+}
+
+/* A shared queue's rings tell of no frame that members hold: its worker's ledger does. */
+static bool queue_is_exclusive(const void *record)
+{
+	const struct xdpd_queue_record *queue = record;
+
+	return queue->delivery != XDPD_SHARED;
+}
+
+static bool consumer_is_member(const void *record)
+{
+	const struct xdpd_consumer_record *consumer = record;
+
+	return consumer->mode != 0;
+}
+
 #define MEMBER(type, member) sizeof(((struct type *)0)->member)
 #define TEXT_LABEL(label_name, type, member)                                   \
 	{                                                                      \
@@ -110,6 +148,11 @@ static const void *consumer_records(const struct source *source, size_t *n)
 #define NAMED_LABEL(label_name, type, member, table)                                             \
 	{                                                                                        \
 		.name = (label_name), .offset = offsetof(struct type, member), .names = &(table) \
+	}
+#define INDEX_LABEL(label_name, type, member, highest_text)                    \
+	{                                                                      \
+		.name = (label_name), .offset = offsetof(struct type, member), \
+		.highest = (highest_text)                                      \
 	}
 #define LABELS(...)                                                                      \
 	{                                                                                \
@@ -137,6 +180,14 @@ static const struct scope queues = {
 			 NUMBER_LABEL("queue", xdpd_queue_record, queue)),
 };
 
+static const struct scope exclusive_queues = {
+	.records = queue_records,
+	.size = sizeof(struct xdpd_queue_record),
+	.labels = LABELS(TEXT_LABEL("device", xdpd_queue_record, device),
+			 NUMBER_LABEL("queue", xdpd_queue_record, queue)),
+	.has = queue_is_exclusive,
+};
+
 static const struct scope verdicts = {
 	.records = verdict_records,
 	.size = sizeof(struct verdict_record),
@@ -150,11 +201,49 @@ static const struct scope consumers = {
 	.labels = LABELS(TEXT_LABEL("device", xdpd_consumer_record, device),
 			 NUMBER_LABEL("queue", xdpd_consumer_record, queue),
 			 TEXT_LABEL("consumer", xdpd_consumer_record, name)),
+	.shares_names = true,
+};
+
+static const struct scope members = {
+	.records = consumer_records,
+	.size = sizeof(struct xdpd_consumer_record),
+	.labels = LABELS(TEXT_LABEL("device", xdpd_consumer_record, device),
+			 NUMBER_LABEL("queue", xdpd_consumer_record, queue),
+			 TEXT_LABEL("group", xdpd_consumer_record, group),
+			 TEXT_LABEL("consumer", xdpd_consumer_record, name)),
+	.has = consumer_is_member,
+	.shares_names = true,
+};
+
+static const struct scope groups = {
+	.records = group_records,
+	.size = sizeof(struct xdpd_group_record),
+	.labels = LABELS(TEXT_LABEL("device", xdpd_group_record, device),
+			 NUMBER_LABEL("queue", xdpd_group_record, queue),
+			 TEXT_LABEL("group", xdpd_group_record, name)),
+};
+
+/* With the match, so that the series of a place in the list does not go on with another rule. */
+static const struct scope rules = {
+	.records = rule_records,
+	.size = sizeof(struct xdpd_rule_record),
+	.labels = LABELS(TEXT_LABEL("device", xdpd_rule_record, device),
+			 INDEX_LABEL("rule", xdpd_rule_record, rule, "default"),
+			 NAMED_LABEL("action", xdpd_rule_record, action, action_names),
+			 TEXT_LABEL("match", xdpd_rule_record, match)),
+};
+
+static const struct scope workers = {
+	.records = worker_records,
+	.size = sizeof(struct xdpd_worker_record),
+	.labels = LABELS(TEXT_LABEL("device", xdpd_worker_record, device),
+			 NUMBER_LABEL("queue", xdpd_worker_record, queue)),
 };
 
 /* ---- dimensions ---- */
 
 static const struct names reason_names = {.of = detach_reason_names, .n = DETACH_REASON_COUNT};
+static const struct names kind_names = {.of = violation_names, .n = VIOLATION_COUNT};
 static const struct names command_names = {.of = request_names, .n = REQUEST_COUNT};
 
 /* Where a frame is: the rings in their order, then ... */
@@ -170,6 +259,9 @@ static const struct dimension by_ring = {"ring", &ring_names, 0};
 static const struct dimension by_action = {"action", &verdict_names, 0};
 static const struct dimension by_reason = {"reason", &reason_names, 0};
 static const struct dimension by_command = {"command", &command_names, 0};
+static const struct dimension by_kind = {"kind", &kind_names, VIOLATION_NONE + 1};
+static const struct dimension by_cause = {"cause", &drop_cause_names, 0};
+static const struct dimension by_frame_place = {"state", &frame_place_names, 0};
 
 /* ---- computed values ---- */
 
@@ -226,6 +318,14 @@ static uint64_t frames_in_place(const void *record, size_t step)
 	return left;
 }
 
+static uint64_t worker_runs(const void *record, size_t step)
+{
+	const struct xdpd_worker_record *worker = record;
+
+	(void)step;
+	return worker->tid != 0;
+}
+
 /* ---- the table ---- */
 
 #define RING_STRIDE sizeof(struct xdpd_ring_record)
@@ -238,6 +338,14 @@ _Static_assert(offsetof(struct xdpd_queue_record, tx) ==
 			       offsetof(struct xdpd_queue_record, rx) + 3 * RING_STRIDE,
 	       "the rings of a queue are an array in ring_names' order");
 
+_Static_assert(offsetof(struct xdpd_group_record, dropped_quota) ==
+			       offsetof(struct xdpd_group_record, dropped_ring_full) +
+				       sizeof(uint64_t) &&
+		       offsetof(struct xdpd_group_record, overrun) ==
+			       offsetof(struct xdpd_group_record, dropped_ring_full) +
+				       2 * sizeof(uint64_t),
+	       "what a group lost is an array in drop_cause_names' order");
+
 #define VALUE(type, member) .offset = offsetof(struct type, member), .width = MEMBER(type, member)
 #define VALUES(type, array)                                                                    \
 	.offset = offsetof(struct type, array), .width = sizeof(((struct type *)0)->array[0]), \
@@ -248,6 +356,10 @@ _Static_assert(offsetof(struct xdpd_queue_record, tx) ==
 #define VERDICT_VALUE(member)                                                                     \
 	.offset = offsetof(struct verdict_record, counters[0].member), .width = sizeof(uint64_t), \
 	.stride = sizeof(struct xdpd_bpf_counter)
+
+#define DROP_VALUE                                                       \
+	.offset = offsetof(struct xdpd_group_record, dropped_ring_full), \
+	.width = sizeof(uint64_t), .stride = sizeof(uint64_t)
 
 /* clang-format off */
 static const struct family families[] = {
@@ -271,6 +383,9 @@ static const struct family families[] = {
 	 VALUE(status, n_consumers)},
 	{"xdpd_consumer_disconnects", NULL, "Attachments that ended, by the reason.", COUNTER,
 	 &the_daemon, &by_reason, VALUES(status, disconnects)},
+	{"xdpd_consumer_violations", NULL,
+	 "Members of queues with shared delivery that were ejected for what they wrote into their rings, by what it was.",
+	 COUNTER, &the_daemon, &by_kind, VALUES(status, violations)},
 	{"xdpd_control_requests", NULL, "Requests on the control socket.", COUNTER, &the_daemon,
 	 &by_command, VALUES(status, requests)},
 	{"xdpd_control_request_failures", NULL, "Requests on the control socket that were refused.",
@@ -302,7 +417,8 @@ static const struct family families[] = {
 	{"xdpd_queue", NULL, "How a queue's frames are delivered and its socket is bound.", INFO, &queues,
 	 .labels = LABELS(NAMED_LABEL("delivery", xdpd_queue_record, delivery, delivery_names),
 			  NAMED_LABEL("bind", xdpd_queue_record, bind, bind_mode_names),
-			  NAMED_LABEL("wanted_bind", xdpd_queue_record, wanted_bind, bind_mode_names))},
+			  NAMED_LABEL("wanted_bind", xdpd_queue_record, wanted_bind, bind_mode_names),
+			  NAMED_LABEL("classified", xdpd_queue_record, classified, truth_names))},
 	{"xdpd_queue_state", NULL, "1 for the state that the queue is in, 0 for the others.", GAUGE,
 	 &queues, &by_state, .compute = queue_is_in_state},
 	{"xdpd_queue_receive_packets", "packets", "Frames received by the queue's consumers.", COUNTER,
@@ -342,9 +458,11 @@ static const struct family families[] = {
 	{"xdpd_umem_size_bytes", "bytes", "Size of the queue's UMEM.", GAUGE, &queues,
 	 .compute = umem_size},
 	{"xdpd_frames", NULL,
-	 "The frames of the queue's UMEM by the ring that they are in; elsewhere: with the consumer or the "
-	 "kernel. The sum is the number of frames.",
-	 GAUGE, &queues, &by_place, .compute = frames_in_place},
+	 "The frames of the queue's UMEM by where they are. Exclusive delivery: the ring, or elsewhere, which is with "
+	 "the consumer or the kernel. Shared: in the kernel to be filled or received, to be transmitted, free, or lent "
+	 "to members. The sum is the number of frames.",
+	 GAUGE, &exclusive_queues, &by_place, .compute = frames_in_place},
+	{"xdpd_frames", NULL, NULL, GAUGE, &workers, &by_frame_place, VALUES(xdpd_worker_record, frames)},
 
 	/* the XDP program */
 	{"xdpd_xdp_verdicts", NULL, "Frames seen by the XDP program, by what became of them.", COUNTER,
@@ -356,7 +474,69 @@ static const struct family families[] = {
 	/* What it receives and transmits is the queue's: counters of its own would go back when it attaches anew. */
 	{"xdpd_consumer_attached_timestamp_seconds", "seconds",
 	 "When the consumer attached, since the epoch.", GAUGE, &consumers,
-	 VALUE(xdpd_consumer_record, attached)},
+	 VALUE(xdpd_consumer_record, attached), .first_stands = true},
+
+	/* Members that share a name are one series: what they may hold is a sum like what they hold. */
+	{"xdpd_consumer_held_frames", "frames", "Frames that are lent to the group's member now.", GAUGE, &members,
+	 VALUE(xdpd_consumer_record, held)},
+	{"xdpd_consumer_quota_frames", "frames", "Frames that the group's member may hold at once; 0: a tap.", GAUGE,
+	 &members, VALUE(xdpd_consumer_record, quota)},
+
+	/* groups, on each queue with shared delivery */
+	{"xdpd_group", NULL, "How members of a group hold frames that ask for nothing else, and whether the "
+	 "configuration names the group.", INFO, &groups,
+	 .labels = LABELS(NAMED_LABEL("mode", xdpd_group_record, mode, hold_mode_names),
+			  NAMED_LABEL("configured", xdpd_group_record, configured, truth_names))},
+	{"xdpd_group_members", NULL, "Consumers that are in the group.", GAUGE, &groups,
+	 VALUE(xdpd_group_record, members)},
+	{"xdpd_group_held_frames", "frames", "Frames that are lent to the group's members now.", GAUGE, &groups,
+	 VALUE(xdpd_group_record, held)},
+	{"xdpd_group_quota_frames", "frames", "Frames that each member of the group may hold at once.", GAUGE, &groups,
+	 VALUE(xdpd_group_record, quota)},
+	{"xdpd_group_receive_packets", "packets", "Frames received by the group's members.", COUNTER, &groups,
+	 VALUE(xdpd_group_record, receive_packets)},
+	{"xdpd_group_receive_bytes", "bytes", "Bytes received by the group's members.", COUNTER, &groups,
+	 VALUE(xdpd_group_record, receive_bytes)},
+	{"xdpd_group_dropped", NULL,
+	 "Frames that the group did not get: its member's RX ring was full, it held as many as it may (quota), or, of a "
+	 "tap, as it tells itself, they were overwritten before it had read them (overrun).",
+	 COUNTER, &groups, &by_cause, DROP_VALUE},
+	{"xdpd_group_transmit_packets", "packets", "Frames transmitted by the group's members.", COUNTER, &groups,
+	 VALUE(xdpd_group_record, transmit_packets)},
+	{"xdpd_group_transmit_bytes", "bytes", "Bytes transmitted by the group's members.", COUNTER, &groups,
+	 VALUE(xdpd_group_record, transmit_bytes)},
+
+	/* steering */
+	{"xdpd_rule", NULL, "The groups that a rule redirects to; none: all, or it does not redirect.", INFO, &rules,
+	 .labels = LABELS(TEXT_LABEL("groups", xdpd_rule_record, groups))},
+	{"xdpd_rule_packets", "packets", "Frames that the rule was the first to match.", COUNTER, &rules,
+	 VALUE(xdpd_rule_record, packets)},
+	{"xdpd_rule_bytes", "bytes", "Bytes of frames that the rule was the first to match.", COUNTER, &rules,
+	 VALUE(xdpd_rule_record, bytes)},
+
+	/* workers */
+	{"xdpd_worker", NULL, "Where and how the thread of a queue with shared delivery is scheduled.", INFO, &workers,
+	 .labels = LABELS(INDEX_LABEL("cpu", xdpd_worker_record, cpu, "any"),
+			  NAMED_LABEL("scheduler", xdpd_worker_record, scheduler, scheduler_names))},
+	{"xdpd_worker_running", NULL, "1 if the thread runs; it does while the queue has consumers.", GAUGE, &workers,
+	 .compute = worker_runs},
+	{"xdpd_worker_bursts", NULL, "Times that the worker found frames in the RX ring.", COUNTER, &workers,
+	 VALUE(xdpd_worker_record, bursts)},
+	{"xdpd_worker_packets", "packets", "Frames that the worker took from the RX ring.", COUNTER, &workers,
+	 VALUE(xdpd_worker_record, packets)},
+	{"xdpd_worker_busy_seconds", "seconds", "Time that the worker was awake and had something to do.", COUNTER,
+	 &workers, VALUE(xdpd_worker_record, busy_ns), .decimals = 9},
+	{"xdpd_worker_idle_seconds", "seconds",
+	 "Time that the worker was awake and looked for something to do.", COUNTER, &workers,
+	 VALUE(xdpd_worker_record, idle_ns), .decimals = 9},
+	{"xdpd_worker_sleeps", NULL, "Times that the worker went to sleep.", COUNTER, &workers,
+	 VALUE(xdpd_worker_record, sleeps)},
+	{"xdpd_worker_unclaimed", NULL,
+	 "Frames whose member had left between the XDP program and the worker.", COUNTER, &workers,
+	 VALUE(xdpd_worker_record, unclaimed)},
+	{"xdpd_worker_violations", NULL,
+	 "Members of the queue that were ejected for what they wrote into their rings.", COUNTER, &workers,
+	 VALUE(xdpd_worker_record, violations)},
 
 	/* the process, under the names that all exporters have */
 	{"process_cpu_seconds", "seconds", "User and system CPU time spent.", COUNTER, &the_process,
@@ -440,6 +620,8 @@ static size_t write_labels(struct text *out, const char *record, const struct la
 			text_label(out, member, label->length);
 		else if (label->names)
 			text_string(out, name_of(label->names, u32_at(member)));
+		else if (label->highest && u32_at(member) == UINT32_MAX)
+			text_string(out, label->highest);
 		else
 			text_number(out, u32_at(member));
 		label_close(out);
@@ -462,7 +644,73 @@ static uint64_t value_of(const struct family *family, const char *record, size_t
 	return value;
 }
 
-static void sample(struct text *out, const struct family *family, const char *record, size_t step)
+/* What the first `n` labels show is the same of both. */
+static bool same_labels(const struct labels *labels, size_t n, const char *a, const char *b)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct label *label = &labels->of[i];
+		const char *of_a = a + label->offset, *of_b = b + label->offset;
+
+		if (label->length ? strncmp(of_a, of_b, label->length) != 0
+				  : u32_at(of_a) != u32_at(of_b))
+			return false;
+	}
+	return true;
+}
+
+/* The labels that tell a queue from others come first, and the records of one queue stand together. */
+#define QUEUE_LABELS 2
+
+static bool same_queue(const struct scope *scope, const char *a, const char *b)
+{
+	return same_labels(&scope->labels, QUEUE_LABELS, a, b);
+}
+
+static bool same_series(const struct scope *scope, const char *a, const char *b)
+{
+	return same_labels(&scope->labels, scope->labels.n, a, b);
+}
+
+/* Whether record `i` has a sample: it counts, and none before it is of the same series. */
+static bool begins_series(const struct scope *scope, const char *records, size_t i)
+{
+	const char *record = records + i * scope->size;
+
+	if (scope->has && !scope->has(record))
+		return false;
+	while (scope->shares_names && i-- > 0) {
+		const char *before = records + i * scope->size;
+
+		if (!same_queue(scope, record, before))
+			break;
+		if (same_series(scope, record, before))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t series_value(const struct family *family, const char *records, size_t n, size_t i,
+			     size_t step)
+{
+	const struct scope *scope = family->scope;
+	const char *record = records + i * scope->size;
+	uint64_t value = value_of(family, record, step);
+
+	if (!scope->shares_names || family->first_stands)
+		return value;
+	while (++i < n) {
+		const char *after = records + i * scope->size;
+
+		if (!same_queue(scope, record, after))
+			break;
+		if (same_series(scope, record, after))
+			value += value_of(family, after, step);
+	}
+	return value;
+}
+
+static void sample(struct text *out, const struct family *family, const char *record, size_t step,
+		   uint64_t value)
 {
 	const struct dimension *dimension = family->dimension;
 	size_t n = 0;
@@ -477,7 +725,7 @@ static void sample(struct text *out, const struct family *family, const char *re
 		label_close(out);
 	}
 	text_string(out, n > 0 ? "} " : " ");
-	text_decimal(out, value_of(family, record, step), family->decimals);
+	text_decimal(out, value, family->decimals);
 	text_bytes(out, "\n", 1);
 }
 
@@ -485,16 +733,21 @@ static void render_family(struct text *out, const struct family *family,
 			  const struct source *source, enum metrics_format format)
 {
 	const struct dimension *dimension = family->dimension;
+	const struct scope *scope = family->scope;
 	size_t first = dimension ? dimension->first : 0;
 	size_t end = dimension ? dimension->names->n : 1;
-	const char *record;
+	const char *records;
 	size_t n;
 
-	record = family->scope->records(source, &n);
-	header(out, family, format);
-	for (size_t i = 0; i < n && !out->error; i++, record += family->scope->size) {
+	records = scope->records(source, &n);
+	if (family->help)
+		header(out, family, format);
+	for (size_t i = 0; i < n && !out->error; i++) {
+		if (!begins_series(scope, records, i))
+			continue;
 		for (size_t step = first; step < end; step++)
-			sample(out, family, record, step);
+			sample(out, family, records + i * scope->size, step,
+			       series_value(family, records, n, i, step));
 	}
 }
 

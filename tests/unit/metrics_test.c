@@ -82,6 +82,21 @@ static struct xdpd_queue_record queues[] = {
 		.completion = {2048, 1000},
 	},
 	{
+		.device = "eth0",
+		.queue = 2,
+		.state = XDPD_QUEUE_ATTACHED,
+		.delivery = XDPD_SHARED,
+		.wanted_bind = XDPD_BIND_AUTO,
+		.bind = XDPD_BIND_ZERO_COPY,
+		.frames = 4096,
+		.frame_size = 2048,
+		.rx = {2048, 100},
+		.fill = {4096, 1900},
+		.consumer = "ids",
+		.consumers = 4,
+		.classified = 1,
+	},
+	{
 		.device = "eth1",
 		.queue = 0,
 		.state = XDPD_QUEUE_WAITING,
@@ -105,6 +120,121 @@ static struct xdpd_consumer_record consumers[] = {
 		.receive_bytes = 6400,
 		.dropped = 5,
 	},
+	/* two that go by one name, and another between them */
+	{
+		.name = "ids",
+		.device = "eth0",
+		.queue = 2,
+		.pid = 11,
+		.attached = 1700000200,
+		.group = "ids",
+		.mode = XDPD_HOLD,
+		.quota = 1024,
+		.held = 100,
+	},
+	{
+		.name = "dump",
+		.device = "eth0",
+		.queue = 2,
+		.pid = 12,
+		.attached = 1700000250,
+		.group = "dump",
+		.mode = XDPD_TAP,
+		.overrun = 55,
+	},
+	{
+		.name = "ids",
+		.device = "eth0",
+		.queue = 2,
+		.pid = 13,
+		.attached = 1700000300,
+		.group = "ids",
+		.mode = XDPD_HOLD,
+		.quota = 1024,
+		.held = 23,
+	},
+	{
+		.name = "ids",
+		.device = "eth0",
+		.queue = 2,
+		.pid = 14,
+		.attached = 1700000300,
+		.group = "trial",
+		.mode = XDPD_HOLD,
+		.quota = 64,
+		.held = 7,
+	},
+};
+
+static struct xdpd_group_record groups[] = {
+	{
+		.name = "ids",
+		.device = "eth0",
+		.queue = 2,
+		.mode = XDPD_HOLD,
+		.members = 2,
+		.configured = 1,
+		.quota = 1024,
+		.held = 123,
+		.receive_packets = 5000,
+		.receive_bytes = 320000,
+		.dropped_ring_full = 31,
+		.dropped_quota = 32,
+		.transmit_packets = 41,
+		.transmit_bytes = 2624,
+	},
+	{
+		.name = "dump",
+		.device = "eth0",
+		.queue = 2,
+		.mode = XDPD_TAP,
+		.members = 1,
+		.overrun = 55,
+	},
+};
+
+static struct xdpd_rule_record rules[] = {
+	{
+		.device = "eth0",
+		.rule = 0,
+		.action = XDPD_ACTION_PASS,
+		.packets = 61,
+		.bytes = 6161,
+		.match = "proto: tcp, port: 22",
+	},
+	{
+		.device = "eth0",
+		.rule = 1,
+		.action = XDPD_ACTION_REDIRECT,
+		.packets = 62,
+		.match = "proto: udp, dport: 53",
+		.groups = "ids, dns",
+	},
+	{
+		.device = "eth0",
+		.rule = UINT32_MAX,
+		.action = XDPD_ACTION_DROP,
+		.packets = 63,
+	},
+};
+
+static struct xdpd_worker_record workers[] = {
+	{
+		.device = "eth0",
+		.queue = 2,
+		.tid = 4321,
+		.cpu = UINT32_MAX,
+		.spin_usecs = 50,
+		.frames = {3000, 16, 957, 123},
+		.bursts = 71,
+		.packets = 72,
+		.busy_ns = 1500000000,
+		.idle_ns = 1,
+		.sleeps = 73,
+		.unclaimed = 74,
+		.violations = 3,
+	},
+	{.device = "eth0", .queue = 5, .cpu = 7, .scheduler = 1, .priority = 10},
 };
 
 static struct verdict_record verdicts[] = {
@@ -128,11 +258,18 @@ static const struct status example = {
 	.interfaces = interfaces,
 	.n_interfaces = 2,
 	.queues = queues,
-	.n_queues = 3,
+	.n_queues = 4,
 	.consumers = consumers,
-	.n_consumers = 1,
+	.n_consumers = 5,
 	.verdicts = verdicts,
 	.n_verdicts = 2,
+	.groups = groups,
+	.n_groups = 2,
+	.rules = rules,
+	.n_rules = 3,
+	.workers = workers,
+	.n_workers = 2,
+	.violations = {[VIOLATION_RETURN_NOT_HELD] = 3},
 	.disconnects = {[DETACH_EJECTED] = 9},
 	.requests = {[XDPD_ATTACH - 1] = 12},
 	.request_failures = {[XDPD_ATTACH - 1] = 3},
@@ -196,7 +333,7 @@ static void what_the_daemon_is_and_did_is_there(void **state)
 	ASSERT_LINES(&example, "xdpd_build_info{version=\"0.1.0\"} 1",
 		     "xdpd_start_time_seconds 1700000000", "xdpd_config_last_reload_successful 1",
 		     "xdpd_config_last_reload_success_timestamp_seconds 1700000050",
-		     "xdpd_consumers 1", "xdpd_sessions 4",
+		     "xdpd_consumers 5", "xdpd_sessions 4",
 		     "xdpd_consumer_disconnects_total{reason=\"ejected\"} 9",
 		     "xdpd_consumer_disconnects_total{reason=\"left\"} 0",
 		     "xdpd_control_requests_total{command=\"attach\"} 12",
@@ -225,7 +362,7 @@ static void a_queue_has_all_its_counters_to_the_last_digit(void **state)
 	ASSERT_LINES(
 		&example,
 		"xdpd_queue_info{device=\"eth0\",queue=\"0\",delivery=\"exclusive\","
-		"bind=\"zero-copy\",wanted_bind=\"auto\"} 1",
+		"bind=\"zero-copy\",wanted_bind=\"auto\",classified=\"no\"} 1",
 		"xdpd_queue_receive_packets_total" Q "18446744073709551615",
 		"xdpd_queue_receive_bytes_total" Q "6400",
 		"xdpd_queue_transmit_packets_total" Q "5",
@@ -256,24 +393,42 @@ static void a_queue_is_in_exactly_one_state(void **state)
 		all++;
 		ones += strchr(at, '}')[2] == '1';
 	}
-	assert_int_equal(all, 3 * 6);
-	assert_int_equal(ones, 3);
+	assert_int_equal(all, 4 * 6);
+	assert_int_equal(ones, 4);
 	free(text);
 }
 
 static void the_frames_of_a_umem_add_up_whatever_the_rings_say(void **state)
 {
 	char *text = render(&example, METRICS_TEXT);
-	uint64_t sums[2] = {};
+	uint64_t sums[3] = {};
 
 	(void)state;
 	assert_line(text, "xdpd_frames{device=\"eth0\",queue=\"0\",state=\"elsewhere\"} 2065");
 	assert_line(text, "xdpd_frames{device=\"eth0\",queue=\"1\",state=\"elsewhere\"} 0");
-	for (const char *at = text; (at = strstr(at, "\nxdpd_frames{device=\"eth0\"")); at++)
-		sums[strstr(at, "queue=\"1\"") == strstr(at, "queue=")] +=
-			strtoull(strchr(at, '}') + 1, NULL, 10);
+	for (const char *at = text; (at = strstr(at, "\nxdpd_frames{device=\"eth0\"")); at++) {
+		size_t queue = strtoul(strstr(at, "queue=\"") + 7, NULL, 10);
+
+		if (queue < 3)
+			sums[queue] += strtoull(strchr(at, '}') + 1, NULL, 10);
+	}
 	assert_int_equal(sums[0], 4096);
 	assert_int_equal(sums[1], 4096);
+	assert_int_equal(sums[2], 4096);
+	free(text);
+}
+
+static void frames_of_a_shared_queue_are_where_its_worker_says_and_nowhere_else(void **state)
+{
+	char *text = render(&example, METRICS_TEXT);
+
+	(void)state;
+	assert_line(text, "xdpd_frames{device=\"eth0\",queue=\"2\",state=\"kernel\"} 3000");
+	assert_line(text, "xdpd_frames{device=\"eth0\",queue=\"2\",state=\"transmit\"} 16");
+	assert_line(text, "xdpd_frames{device=\"eth0\",queue=\"2\",state=\"free\"} 957");
+	assert_line(text, "xdpd_frames{device=\"eth0\",queue=\"2\",state=\"lent\"} 123");
+	assert_null(strstr(text, "xdpd_frames{device=\"eth0\",queue=\"2\",state=\"rx\"}"));
+	assert_null(strstr(text, "xdpd_frames{device=\"eth0\",queue=\"0\",state=\"lent\"}"));
 	free(text);
 }
 
@@ -300,6 +455,88 @@ static void a_consumer_goes_by_its_name_and_never_by_its_pid(void **state)
 	assert_null(strstr(text, "424242"));
 	free(text);
 #undef C
+}
+
+static void members_that_share_a_name_are_one_series(void **state)
+{
+#define M(group, name) "{device=\"eth0\",queue=\"2\",group=\"" group "\",consumer=\"" name "\"} "
+	char *text = render(&example, METRICS_TEXT);
+
+	(void)state;
+	assert_line(text, "xdpd_consumer_held_frames" M("ids", "ids") "123");
+	assert_line(text, "xdpd_consumer_quota_frames" M("ids", "ids") "2048");
+	assert_line(text, "xdpd_consumer_held_frames" M("trial", "ids") "7");
+	assert_line(text, "xdpd_consumer_held_frames" M("dump", "dump") "0");
+	assert_line(text, "xdpd_consumer_attached_timestamp_seconds{device=\"eth0\",queue=\"2\","
+			  "consumer=\"ids\"} 1700000200");
+	/* exclusive consumers hold what they like */
+	assert_null(strstr(text, "_held_frames{device=\"eth0\",queue=\"0\""));
+	free(text);
+#undef M
+}
+
+static void a_group_tells_what_it_got_and_what_it_lost_by_cause(void **state)
+{
+#define G	     "{device=\"eth0\",queue=\"2\",group=\"ids\"} "
+#define CAUSE(cause) "{device=\"eth0\",queue=\"2\",group=\"ids\",cause=\"" cause "\"} "
+	(void)state;
+	ASSERT_LINES(&example,
+		     "xdpd_group_info{device=\"eth0\",queue=\"2\",group=\"ids\",mode=\"hold\","
+		     "configured=\"yes\"} 1",
+		     "xdpd_group_info{device=\"eth0\",queue=\"2\",group=\"dump\",mode=\"tap\","
+		     "configured=\"no\"} 1",
+		     "xdpd_group_members" G "2", "xdpd_group_held_frames" G "123",
+		     "xdpd_group_quota_frames" G "1024",
+		     "xdpd_group_receive_packets_total" G "5000",
+		     "xdpd_group_receive_bytes_total" G "320000",
+		     "xdpd_group_transmit_packets_total" G "41",
+		     "xdpd_group_transmit_bytes_total" G "2624",
+		     "xdpd_group_dropped_total" CAUSE("ring_full") "31",
+		     "xdpd_group_dropped_total" CAUSE("quota") "32",
+		     "xdpd_group_dropped_total" CAUSE("overrun") "0",
+		     "xdpd_group_dropped_total{device=\"eth0\",queue=\"2\",group=\"dump\",cause="
+		     "\"overrun\"} 55");
+#undef G
+#undef CAUSE
+}
+
+static void a_rule_goes_by_its_place_and_its_match_and_the_default_by_its_name(void **state)
+{
+	(void)state;
+	ASSERT_LINES(&example,
+		     "xdpd_rule_packets_total{device=\"eth0\",rule=\"0\",action=\"pass\",match="
+		     "\"proto: tcp, port: 22\"} 61",
+		     "xdpd_rule_bytes_total{device=\"eth0\",rule=\"0\",action=\"pass\",match="
+		     "\"proto: tcp, port: 22\"} 6161",
+		     "xdpd_rule_info{device=\"eth0\",rule=\"1\",action=\"redirect\",match=\"proto: "
+		     "udp, dport: 53\",groups=\"ids, dns\"} 1",
+		     "xdpd_rule_packets_total{device=\"eth0\",rule=\"default\",action=\"drop\","
+		     "match=\"\"} 63");
+}
+
+static void a_worker_tells_its_time_and_who_was_ejected_for_what(void **state)
+{
+#define W "{device=\"eth0\",queue=\"2\"} "
+	char *text = render(&example, METRICS_TEXT);
+
+	(void)state;
+	ASSERT_LINES(
+		&example,
+		"xdpd_worker_info{device=\"eth0\",queue=\"2\",cpu=\"any\",scheduler=\"other\"} "
+		"1",
+		"xdpd_worker_info{device=\"eth0\",queue=\"5\",cpu=\"7\",scheduler=\"fifo\"} 1",
+		"xdpd_worker_running" W "1", "xdpd_worker_running{device=\"eth0\",queue=\"5\"} 0",
+		"xdpd_worker_bursts_total" W "71", "xdpd_worker_packets_total" W "72",
+		"xdpd_worker_busy_seconds_total" W "1.500000000",
+		"xdpd_worker_idle_seconds_total" W "0.000000001", "xdpd_worker_sleeps_total" W "73",
+		"xdpd_worker_unclaimed_total" W "74", "xdpd_worker_violations_total" W "3",
+		"xdpd_consumer_violations_total{kind=\"return_not_held\"} 3",
+		"xdpd_consumer_violations_total{kind=\"tx_options\"} 0",
+		"xdpd_queue_info{device=\"eth0\",queue=\"2\",delivery=\"shared\",bind=\"zero-"
+		"copy\",wanted_bind=\"auto\",classified=\"yes\"} 1");
+	assert_null(strstr(text, "kind=\"none\""));
+	free(text);
+#undef W
 }
 
 static void names_are_escaped_made_utf8_and_read_no_further_than_their_array(void **state)
@@ -443,7 +680,8 @@ static void assert_names_only_metrics_that_exist(const char *path)
 	size_t n = 0;
 
 	if (!file) {
-		print_message("skipped: %s is not there: the tests do not run in the source tree's root\n",
+		print_message("skipped: %s is not there: the tests do not run in the source tree's "
+			      "root\n",
 			      path);
 		free(metrics);
 		skip();
@@ -482,9 +720,9 @@ static void promtool_accepts_the_alerts(void **state)
 	(void)state;
 	if (system("command -v promtool >/dev/null 2>&1") != 0 ||
 	    access("config/alerts/xdpd.rules.yaml", R_OK) < 0) {
-		print_message(
-			"skipped: promtool_accepts_the_alerts: promtool is not installed, or this is not "
-			"the source tree's root\n");
+		print_message("skipped: promtool_accepts_the_alerts: promtool is not installed, or "
+			      "this is not "
+			      "the source tree's root\n");
 		skip();
 	}
 	assert_int_equal(system("promtool check rules config/alerts/xdpd.rules.yaml >/dev/null"),
@@ -497,6 +735,8 @@ static struct status *large(void)
 	static struct xdpd_queue_record many_queues[MANY];
 	static struct verdict_record many_verdicts[MANY];
 	static struct xdpd_consumer_record many_consumers[MANY];
+	static struct xdpd_group_record many_groups[MANY];
+	static struct xdpd_worker_record many_workers[MANY];
 	static struct status status;
 
 	status = example;
@@ -507,11 +747,18 @@ static struct status *large(void)
 		many_verdicts[i].queue = i;
 		many_consumers[i] = consumers[0];
 		many_consumers[i].queue = i;
+		many_groups[i] = groups[0];
+		many_groups[i].queue = i;
+		many_workers[i] = workers[0];
+		many_workers[i].queue = i;
 	}
 	status.queues = many_queues;
 	status.verdicts = many_verdicts;
 	status.consumers = many_consumers;
+	status.groups = many_groups;
+	status.workers = many_workers;
 	status.n_queues = status.n_verdicts = status.n_consumers = MANY;
+	status.n_groups = status.n_workers = MANY;
 	return &status;
 }
 
@@ -566,7 +813,8 @@ static void a_thousand_queues_render_in_under_20_ms(void **state)
 
 	(void)state;
 	if (slowed_down()) {
-		print_message("skipped: a_thousand_queues_render_in_under_20_ms: not under a sanitizer or "
+		print_message("skipped: a_thousand_queues_render_in_under_20_ms: not under a "
+			      "sanitizer or "
 			      "valgrind\n");
 		skip();
 	}
@@ -681,8 +929,15 @@ int main(void)
 		cmocka_unit_test(a_queue_is_in_exactly_one_state),
 		cmocka_unit_test(the_frames_of_a_umem_add_up_whatever_the_rings_say),
 		cmocka_unit_test(
+			frames_of_a_shared_queue_are_where_its_worker_says_and_nowhere_else),
+		cmocka_unit_test(
 			verdicts_are_told_by_action_also_on_queues_that_are_not_configured),
 		cmocka_unit_test(a_consumer_goes_by_its_name_and_never_by_its_pid),
+		cmocka_unit_test(members_that_share_a_name_are_one_series),
+		cmocka_unit_test(a_group_tells_what_it_got_and_what_it_lost_by_cause),
+		cmocka_unit_test(
+			a_rule_goes_by_its_place_and_its_match_and_the_default_by_its_name),
+		cmocka_unit_test(a_worker_tells_its_time_and_who_was_ejected_for_what),
 		cmocka_unit_test(names_are_escaped_made_utf8_and_read_no_further_than_their_array),
 		cmocka_unit_test(numbers_that_have_no_name_read_unknown),
 		cmocka_unit_test(no_series_is_there_twice_and_families_are_in_one_piece),
