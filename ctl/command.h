@@ -15,6 +15,7 @@ struct invocation {
 	bool json;
 	bool save;
 	const char *reason; /* NULL: not given */
+	const char *queue;  /* NULL: not given */
 	char **words; /* after the command, within the number that its entry in the table allows */
 	int n_words;
 };
@@ -24,6 +25,7 @@ int command_show(const struct invocation *invocation);
 int command_add_queue(const struct invocation *invocation);
 int command_remove_queue(const struct invocation *invocation);
 int command_eject(const struct invocation *invocation);
+int command_trace(const struct invocation *invocation);
 int command_reload(const struct invocation *invocation);
 int command_check(const struct invocation *invocation);
 int command_watch(const struct invocation *invocation);

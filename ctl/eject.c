@@ -2,30 +2,12 @@
 /* xdpctl eject: ends an attachment. */
 #include "ctl/command.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/connection.h"
 #include "ctl/fragment.h"
 #include "ctl/records.h"
 #include "ctl/table.h"
-
-static int parse_queue(const char *text, uint32_t *ret)
-{
-	struct queue_ids ids;
-	struct failure why;
-	bool one;
-
-	if (queue_ids_parse(text, &ids, &why) < 0)
-		return say_usage("`%s` is no queue: expected a number below %d", text,
-				 CONFIG_QUEUE_MAX);
-	one = ids.n == 1 && !ids.all;
-	if (one)
-		*ret = ids.ids[0];
-	free(ids.ids);
-	return one ? EXIT_DONE
-		   : say_usage("`%s`: consumers are ejected from one queue at a time", text);
-}
 
 /* Copies into a fixed array of the protocol, which has to hold the end, too. */
 static int put_text(char *to, size_t size, const char *text, const char *what)
@@ -40,11 +22,12 @@ static int parse_request(const struct invocation *invocation, struct xdpd_eject_
 {
 	char *const *words = invocation->words;
 	const char *reason = invocation->reason ? invocation->reason : "";
+	struct failure why;
 	int status = put_text(request->device, sizeof(request->device), words[0],
 			      "the interface's name");
 
-	if (status == EXIT_DONE)
-		status = parse_queue(words[1], &request->queue);
+	if (status == EXIT_DONE && queue_id_parse(words[1], &request->queue, &why) < 0)
+		status = say_usage("%s", why.text);
 	if (status == EXIT_DONE && invocation->n_words > 2)
 		status = put_text(request->consumer, sizeof(request->consumer), words[2],
 				  "the consumer's name");

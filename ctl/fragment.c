@@ -2,6 +2,7 @@
 #include "ctl/fragment.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
@@ -18,6 +19,23 @@ int queue_ids_parse(const char *text, struct queue_ids *ret, struct failure *why
 			       text, CONFIG_QUEUE_MAX);
 	*ret = ids;
 	return 0;
+}
+
+int queue_id_parse(const char *text, uint32_t *ret, struct failure *why)
+{
+	struct queue_ids ids;
+	bool one;
+
+	if (queue_ids_parse(text, &ids, NULL) < 0)
+		return failure(why, EINVAL, "`%s` is no queue: expected a number below %d", text,
+			       CONFIG_QUEUE_MAX);
+	one = ids.n == 1 && !ids.all;
+	if (one)
+		*ret = ids.ids[0];
+	free(ids.ids);
+	return one ? 0
+		   : failure(why, EINVAL, "`%s` is not one queue: expected a number below %d", text,
+			     CONFIG_QUEUE_MAX);
 }
 
 bool queue_ids_has(const struct queue_ids *ids, uint32_t id)

@@ -24,6 +24,9 @@ struct queue_ids {
 /* `3`, `0-3`, `0,2,4-7` or `all`. Returns 0 or -EINVAL; `ret->ids` is then the caller's to free. */
 int queue_ids_parse(const char *text, struct queue_ids *ret, struct failure *why);
 
+/* One of them. Returns 0 or -EINVAL. */
+int queue_id_parse(const char *text, uint32_t *ret, struct failure *why);
+
 bool queue_ids_has(const struct queue_ids *ids, uint32_t id);
 
 /* `options` are `key=value`, a dot in the key for each level. Returns 0 and `*ret`, to be freed, or -EINVAL. */

@@ -15,6 +15,7 @@
 enum option_bit {
 	TAKES_SAVE = 1 << 0,
 	TAKES_REASON = 1 << 1,
+	TAKES_QUEUE = 1 << 2,
 };
 
 static const struct command {
@@ -32,8 +33,11 @@ static const struct command {
 	 "below an\n"
 	 "interface or queue that can't be had. FROM says whether the config file or a change "
 	 "since has the queue."},
-	{"show", command_show, 1, 1, 0, "show interfaces|queues|consumers|config",
-	 "all details of one kind", NULL},
+	{"show", command_show, 1, 2, 0,
+	 "show interfaces|queues|consumers|groups|rules|workers|config [NAME]",
+	 "all details of one kind",
+	 "Consumers and groups are a table, and with NAME have all there is to know about those of "
+	 "that name."},
 	{"add-queue", command_add_queue, 2, 4096, TAKES_SAVE,
 	 "add-queue DEVICE IDS [KEY=VALUE ...] [--save]", "lets consumers attach to more queues",
 	 "IDS is 3, 0-3, 0,2,4-7 or all. The keys are those of a queue in the config file, a dot "
@@ -47,6 +51,24 @@ static const struct command {
 	{"remove-queue", command_remove_queue, 2, 2, TAKES_SAVE, "remove-queue DEVICE IDS [--save]",
 	 "takes queues away, and with them their consumers",
 	 "IDS is 3, 0-3, 0,2,4-7 or all. With --save they also go from the config file."},
+	{"trace", command_trace, 2, 2, TAKES_QUEUE, "trace DEVICE 'FRAME' [--queue N]",
+	 "which rule, groups and consumers such a frame would get",
+	 "The XDP program itself is asked; nothing is sent. FRAME is a sentence:\n"
+	 "\n"
+	 "    udp 10.0.0.1:53 > 10.0.0.2:4242           likewise tcp, udplite, sctp, dccp\n"
+	 "    tcp [2001:db8::1]:443 > [2001:db8::2]:5000\n"
+	 "    icmp 10.0.0.1 > 10.0.0.2                  an echo request, of IPv6 too\n"
+	 "    proto 47 10.0.0.1 > 10.0.0.2              any IP protocol by its number\n"
+	 "    arp 10.0.0.1 > 10.0.0.2\n"
+	 "    ethertype 0x88cc\n"
+	 "\n"
+	 "and before or behind that `vlan 7` (twice for two tags), `length 1500`, or `fragment`: "
+	 "with "
+	 "ports the\n"
+	 "first one of a datagram, without them a later one. Without --queue each configured queue "
+	 "of "
+	 "the interface\n"
+	 "is asked; queues that answer alike are shown together."},
 	{"eject", command_eject, 2, 3, TAKES_REASON,
 	 "eject DEVICE QUEUE [CONSUMER] [--reason TEXT]",
 	 "ends a consumer's attachment; it is told the reason",
@@ -127,6 +149,8 @@ static int run(const char *name, const struct invocation *invocation)
 		return say_usage("`%s` takes no --save", name);
 	if (invocation->reason && !(command->options & TAKES_REASON))
 		return say_usage("`%s` takes no --reason", name);
+	if (invocation->queue && !(command->options & TAKES_QUEUE))
+		return say_usage("`%s` takes no --queue", name);
 	if (!command->run)
 		return invocation->n_words ? help_about(invocation->words[0]) : help();
 	return command->run(invocation);
@@ -144,13 +168,10 @@ static int flush_output(int status)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{"save", no_argument, NULL, 'S'},
-		{"reason", required_argument, NULL, 'r'},
-		{NULL, 0, NULL, 0},
+		{"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},	  {"version", no_argument, NULL, 'V'},
+		{"save", no_argument, NULL, 'S'},	  {"reason", required_argument, NULL, 'r'},
+		{"queue", required_argument, NULL, 'q'},  {NULL, 0, NULL, 0},
 	};
 	const char *environment = getenv("XDPD_SOCKET");
 	struct invocation invocation = {
@@ -180,6 +201,9 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			invocation.reason = optarg;
+			break;
+		case 'q':
+			invocation.queue = optarg;
 			break;
 		default:
 			return EXIT_USAGE;

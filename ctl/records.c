@@ -108,7 +108,8 @@ static json_t *time_value(const struct field *field, const void *member)
 	return json_real((double)(number(field, member) / 1000) / 1e6);
 }
 
-static json_t *queue_or_null(const struct field *field, const void *member)
+/* An event of no queue, the default rule, any CPU. */
+static json_t *index_or_null(const struct field *field, const void *member)
 {
 	return number(field, member) == UINT32_MAX ? json_null() : number_value(field, member);
 }
@@ -125,11 +126,33 @@ static json_t *ring_value(const struct field *field, const void *member)
 			 (json_int_t)ring.entries);
 }
 
+/* An object with a number for each of the words. */
+static json_t *numbers_value(const struct field *field, const void *member)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; field->words[i]; i++) {
+		uint32_t value;
+
+		memcpy(&value, (const char *)member + i * sizeof(value), sizeof(value));
+		json_object_set_new(object, field->words[i], json_integer(value));
+	}
+	return object;
+}
+
 static const char *const delivery_words[] = {NULL, "exclusive", "shared", NULL};
 static const char *const mode_words[] = {NULL, "auto", "native", "generic", NULL};
 static const char *const bind_words[] = {NULL, "auto", "zero-copy", "copy", NULL};
 static const char *const state_words[] = {NULL,	       "waiting", "ready",  "attached",
 					  "releasing", "busy",	  "failed", NULL};
+static const char *const hold_words[] = {NULL, "hold", "tap", NULL};
+static const char *const action_words[] = {NULL, "redirect", "pass", "drop", NULL};
+static const char *const scheduler_words[] = {"other", "fifo", "rr", "batch",
+					      NULL}; /* SCHED_* [sched.h] */
+static const char *const place_words[XDPD_PLACE_COUNT + 1] = {[XDPD_PLACE_KERNEL] = "kernel",
+							      [XDPD_PLACE_TRANSMIT] = "transmit",
+							      [XDPD_PLACE_FREE] = "free",
+							      [XDPD_PLACE_LENT] = "lent"};
 /* NETDEV_XDP_ACT_* [linux/netdev.h] */
 static const char *const feature_words[] = {"basic",	  "redirect", "ndo-xmit",    "xsk-zerocopy",
 					    "hw-offload", "rx-sg",    "ndo-xmit-sg", NULL};
@@ -202,6 +225,9 @@ static const struct field queue_fields[] = {
 	Q(receive_invalid_descriptors, number_value),
 	Q(transmit_invalid_descriptors, number_value),
 	Q(transmit_ring_empty, number_value),
+	Q(consumers, number_value),
+	Q(classified, flag_value),
+	Q(dropped_by_rule, number_value),
 };
 
 #define C(member, ...) FIELD(xdpd_consumer_record, member, __VA_ARGS__)
@@ -218,24 +244,93 @@ static const struct field consumer_fields[] = {
 	C(transmit_packets, number_value),
 	C(transmit_bytes, number_value),
 	C(dropped, number_value),
+	C(group, string_value),
+	C(mode, word_value, .words = hold_words),
+	C(quota, number_value),
+	C(held, number_value),
+	C(dropped_ring_full, number_value),
+	C(dropped_quota, number_value),
+	C(overrun, number_value),
+	C(returned, number_value),
+	C(invalid_returns, number_value),
+	C(transmit_invalid, number_value),
+	C(wakeups, number_value),
+	C(doorbells, number_value),
+};
+
+#define G(member, ...) FIELD(xdpd_group_record, member, __VA_ARGS__)
+static const struct field group_fields[] = {
+	G(name, string_value),
+	G(device, string_value),
+	G(queue, number_value),
+	G(mode, word_value, .words = hold_words),
+	G(members, number_value),
+	G(configured, flag_value),
+	G(quota, number_value),
+	G(held, number_value),
+	G(receive_packets, number_value),
+	G(receive_bytes, number_value),
+	G(dropped_ring_full, number_value),
+	G(dropped_quota, number_value),
+	G(overrun, number_value),
+	G(transmit_packets, number_value),
+	G(transmit_bytes, number_value),
+};
+
+#define R(member, ...) FIELD(xdpd_rule_record, member, __VA_ARGS__)
+static const struct field rule_fields[] = {
+	R(device, string_value), R(rule, index_or_null),
+	R(match, string_value),	 R(action, word_value, .words = action_words),
+	R(groups, string_value), R(packets, number_value),
+	R(bytes, number_value),
+};
+
+#define W(member, ...) FIELD(xdpd_worker_record, member, __VA_ARGS__)
+static const struct field worker_fields[] = {
+	W(device, string_value),
+	W(queue, number_value),
+	W(tid, number_or_null),
+	W(cpu, index_or_null),
+	W(scheduler, word_value, .words = scheduler_words),
+	W(priority, number_value),
+	W(spin_usecs, number_value),
+	W(bursts, number_value),
+	W(packets, number_value),
+	W(busy_ns, number_value),
+	W(idle_ns, number_value),
+	W(sleeps, number_value),
+	W(unclaimed, number_value),
+	W(violations, number_value),
+	W(frames, numbers_value, .words = place_words),
+};
+
+#define T(member, ...) FIELD(xdpd_trace_record, member, __VA_ARGS__)
+static const struct field trace_fields[] = {
+	T(device, string_value),   T(queue, number_value),
+	T(rule, index_or_null),	   T(action, word_value, .words = action_words),
+	T(hash, number_or_null),   T(group, string_value),
+	T(consumer, string_value), T(text, string_value),
 };
 
 #define E(member, ...) FIELD(xdpd_event, member, __VA_ARGS__)
 static const struct field event_fields[] = {
 	E(time, time_value),	 E(kind, word_value, .words = event_words),
-	E(device, string_value), E(queue, queue_or_null),
+	E(device, string_value), E(queue, index_or_null),
 	E(text, string_value),
 };
 
-static json_t *object_of(const struct field *fields, size_t n, const void *record)
+/* Members that lie beyond `length` are not the record's. */
+static json_t *object_of(const struct field *fields, size_t n, const void *record, size_t length)
 {
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < n; i++) {
 		const struct field *field = &fields[i];
+		bool has = field->offset + field->size <= length;
 
 		json_object_set_new(object, field->key,
-				    field->value(field, (const char *)record + field->offset));
+				    has ? field->value(field, (const char *)record + field->offset)
+					: json_null());
 	}
 	return object;
 }
@@ -244,28 +339,47 @@ static json_t *object_of(const struct field *fields, size_t n, const void *recor
 
 json_t *event_object(const struct xdpd_event *event)
 {
-	return object_of(event_fields, SIZE(event_fields), event);
+	return object_of(event_fields, SIZE(event_fields), event, sizeof(*event));
 }
 
+/* An older daemon's records end before what was added since. */
 static const struct kind {
 	const struct field *fields;
 	size_t n_fields;
-	size_t size; /* of version 1's record */
+	size_t size; /* of version 1's record as it first was */
 } kinds[] = {
 	[XDPD_LIST_DAEMON] = {daemon_fields, SIZE(daemon_fields),
 			      sizeof(struct xdpd_daemon_record)},
 	[XDPD_LIST_INTERFACES] = {interface_fields, SIZE(interface_fields),
 				  sizeof(struct xdpd_interface_record)},
-	[XDPD_LIST_QUEUES] = {queue_fields, SIZE(queue_fields), sizeof(struct xdpd_queue_record)},
+	[XDPD_LIST_QUEUES] = {queue_fields, SIZE(queue_fields),
+			      offsetof(struct xdpd_queue_record, consumers)},
 	[XDPD_LIST_CONSUMERS] = {consumer_fields, SIZE(consumer_fields),
-				 sizeof(struct xdpd_consumer_record)},
+				 offsetof(struct xdpd_consumer_record, group)},
+	[XDPD_LIST_GROUPS] = {group_fields, SIZE(group_fields), sizeof(struct xdpd_group_record)},
+	[XDPD_LIST_RULES] = {rule_fields, SIZE(rule_fields), sizeof(struct xdpd_rule_record)},
+	[XDPD_LIST_WORKERS] = {worker_fields, SIZE(worker_fields),
+			       sizeof(struct xdpd_worker_record)},
+	[XDPD_LIST_TRACE] = {trace_fields, SIZE(trace_fields), sizeof(struct xdpd_trace_record)},
 };
 
-/* What the record's numbers say only together. */
-static void add_sums(enum xdpd_list list, json_t *object, const void *record)
+/* What belongs to shared delivery is absent where the consumer has the queue alone. */
+static void take_from_exclusive(json_t *consumer)
+{
+	if (!json_is_null(json_object_get(consumer, "mode")))
+		return;
+	for (size_t i = 0; i < SIZE(consumer_fields); i++)
+		if (consumer_fields[i].offset >= offsetof(struct xdpd_consumer_record, group))
+			json_object_set_new(consumer, consumer_fields[i].key, json_null());
+}
+
+/* What the record's members say only together. */
+static void complete(enum xdpd_list list, json_t *object, const void *record)
 {
 	const struct xdpd_queue_record *queue = record;
 
+	if (list == XDPD_LIST_CONSUMERS)
+		take_from_exclusive(object);
 	/* fill_ring_empty is not added: the kernel counts those frames as dropped, too */
 	if (list == XDPD_LIST_QUEUES)
 		json_object_set_new(object, "dropped",
@@ -273,16 +387,16 @@ static void add_sums(enum xdpd_list list, json_t *object, const void *record)
 							      queue->receive_ring_full)));
 }
 
-int fetch_records(struct connection *connection, enum xdpd_list list, json_t **ret,
-		  struct failure *why)
+int request_records(struct connection *connection, enum xdpd_message type,
+		    struct xdpd_header *request, size_t length, enum xdpd_list list, json_t **ret,
+		    struct failure *why)
 {
 	const struct kind *kind = &kinds[list];
-	struct xdpd_list_request request = {.kind = list};
 	cleanup_json json_t *array = json_array();
 	struct answer answer;
 	int r;
 
-	r = connection_request(connection, XDPD_LIST, &request.header, sizeof(request), why);
+	r = connection_request(connection, type, request, length, why);
 	if (r < 0)
 		return r;
 	while ((r = connection_answer(connection, &answer, why)) > 0) {
@@ -296,15 +410,25 @@ int fetch_records(struct connection *connection, enum xdpd_list list, json_t **r
 				"protocol error: a record has %zu bytes, expected %zu or more",
 				answer.length, kind->size);
 
-		json_t *object = object_of(kind->fields, kind->n_fields, answer.body);
+		json_t *object =
+			object_of(kind->fields, kind->n_fields, answer.body, answer.length);
 
-		add_sums(list, object, answer.body);
+		complete(list, object, answer.body);
 		json_array_append_new(array, object);
 	}
 	if (r < 0)
 		return r;
 	*ret = json_incref(array);
 	return 0;
+}
+
+int fetch_records(struct connection *connection, enum xdpd_list kind, json_t **ret,
+		  struct failure *why)
+{
+	struct xdpd_list_request request = {.kind = kind};
+
+	return request_records(connection, XDPD_LIST, &request.header, sizeof(request), kind, ret,
+			       why);
 }
 
 int fetch_daemon(struct connection *connection, json_t **ret, struct failure *why)

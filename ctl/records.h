@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The protocol's records as JSON objects: the members' own names for keys, numbers as numbers, enumerations as
- * words, flags as true and false, and null for what is absent.
+ * words, flags as true and false, and null for what is absent: also for members that an older daemon's records
+ * do not have.
  */
 #ifndef CTL_RECORDS_H
 #define CTL_RECORDS_H
@@ -13,6 +14,11 @@
 /* All records of a kind (not CONFIG, which is text), as an array that the caller ends with json_decref(). */
 int fetch_records(struct connection *connection, enum xdpd_list kind, json_t **ret,
 		  struct failure *why);
+
+/* Those that answer another request than LIST. `length` is the whole request's. */
+int request_records(struct connection *connection, enum xdpd_message type,
+		    struct xdpd_header *request, size_t length, enum xdpd_list kind, json_t **ret,
+		    struct failure *why);
 
 /* The one record about the daemon. */
 int fetch_daemon(struct connection *connection, json_t **ret, struct failure *why);

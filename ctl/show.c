@@ -2,154 +2,17 @@
 /* xdpctl status, show and version: what the daemon has, beside what was wanted. */
 #include "ctl/show.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "config/suggest.h"
+#include "ctl/cells.h"
 #include "ctl/command.h"
 #include "ctl/table.h"
 #include "daemon/cleanup.h"
-
-/* ---- cells that more than one member makes ---- */
-
-static char *moment(json_int_t seconds)
-{
-	time_t time = (time_t)seconds;
-	struct tm local;
-	char text[32];
-
-	if (!seconds || !localtime_r(&time, &local) ||
-	    !strftime(text, sizeof(text), "%F %T", &local))
-		return text_of("-");
-	return text_of("%s", text);
-}
-
-static char *span(json_int_t seconds)
-{
-	json_int_t s = seconds > 0 ? seconds : 0;
-	cleanup_free char *days =
-		s >= 86400 ? text_of("%" PRId64 "d ", (int64_t)s / 86400) : text_of("%s", "");
-
-	return text_of("%s%02d:%02d:%02d", days, (int)(s / 3600 % 24), (int)(s / 60 % 60),
-		       (int)(s % 60));
-}
-
-/* What is there, and what was wanted where that is something else. */
-static char *against(const json_t *record, const char *actual_key, const char *wanted_key)
-{
-	const json_t *wanted = json_object_get(record, wanted_key);
-	const json_t *actual = json_object_get(record, actual_key);
-	const char *word = json_string_value(wanted);
-	cleanup_free char *actual_text = cell_text(actual);
-	cleanup_free char *wanted_text = cell_text(wanted);
-
-	if (!json_is_string(actual) || !word || !strcmp(word, "auto") || json_equal(wanted, actual))
-		return TAKE_PTR(actual_text);
-	return text_of("%s (wanted %s)", actual_text, wanted_text);
-}
-
-static char *mode_text(const json_t *record)
-{
-	return against(record, "mode", "wanted_mode");
-}
-
-static char *bind_text(const json_t *queue)
-{
-	return against(queue, "bind", "wanted_bind");
-}
-
-static char *link_text(const json_t *interface)
-{
-	if (json_is_null(json_object_get(interface, "ifindex")))
-		return text_of("absent");
-	return text_of(record_flag(interface, "up") ? "up" : "down");
-}
-
-static char *ready_text(const json_t *interface)
-{
-	return text_of("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " ready",
-		       record_number(interface, "queues_ready"),
-		       record_number(interface, "queues"));
-}
-
-static char *source_text(const json_t *queue)
-{
-	return text_of(record_flag(queue, "runtime") ? "runtime" : "file");
-}
-
-static char *reason_text(const json_t *record)
-{
-	const json_t *reason = json_object_get(record, "reason");
-
-	return json_is_null(reason) ? NULL : cell_text(reason);
-}
-
-static char *attached_text(const json_t *consumer)
-{
-	return moment(record_number(consumer, "attached"));
-}
-
-static char *memory_text(const json_t *queue)
-{
-	return text_of("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
-		       " bytes, headroom %" JSON_INTEGER_FORMAT,
-		       record_number(queue, "frames"), record_number(queue, "frame_size"),
-		       record_number(queue, "headroom"));
-}
-
-static char *ring_text(const json_t *queue, const char *key)
-{
-	const json_t *ring = json_object_get(queue, key);
-
-	if (!json_is_object(ring))
-		return text_of("-");
-	return text_of("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " entries",
-		       record_number(ring, "entries"), record_number(ring, "size"));
-}
-
-static char *rx_text(const json_t *queue)
-{
-	return ring_text(queue, "rx");
-}
-
-static char *tx_text(const json_t *queue)
-{
-	return ring_text(queue, "tx");
-}
-
-static char *fill_text(const json_t *queue)
-{
-	return ring_text(queue, "fill");
-}
-
-static char *completion_text(const json_t *queue)
-{
-	return ring_text(queue, "completion");
-}
-
-static char *traffic_text(const json_t *queue, const char *packets_key, const char *bytes_key)
-{
-	return text_of("packets %" JSON_INTEGER_FORMAT ", bytes %" JSON_INTEGER_FORMAT,
-		       record_number(queue, packets_key), record_number(queue, bytes_key));
-}
-
-static char *received_text(const json_t *queue)
-{
-	return traffic_text(queue, "receive_packets", "receive_bytes");
-}
-
-static char *transmitted_text(const json_t *queue)
-{
-	return traffic_text(queue, "transmit_packets", "transmit_bytes");
-}
-
-static char *passed_text(const json_t *queue)
-{
-	return traffic_text(queue, "passed_packets", "passed_bytes");
-}
 
 /* ---- the tables ---- */
 
@@ -165,26 +28,69 @@ static const struct column queue_row[] = {
 	{"STATE", .key = "state"},
 	{"MODE", .text = mode_text},
 	{"BIND", .text = bind_text},
-	{"CONSUMER", .key = "consumer"},
+	{"CONSUMER", .text = consumers_text},
 	{"RX PACKETS", .key = "receive_packets", .right = true},
 	{"TX PACKETS", .key = "transmit_packets", .right = true},
 	{"DROPPED", .key = "dropped", .right = true},
 	{"FROM", .text = source_text},
 };
 
+/* The rest is in the blocks. */
 static const struct column consumer_row[] = {
 	{"CONSUMER", .key = "name"},
 	{"DEVICE", .key = "device"},
 	{"QUEUE", .key = "queue", .right = true},
+	{"GROUP", .key = "group"},
+	{"MODE", .key = "mode"},
+	{"HELD", .text = held_text, .right = true},
+	{"RX PACKETS", .key = "receive_packets", .right = true},
+	{"TX PACKETS", .key = "transmit_packets", .right = true},
+	{"DROPPED", .key = "dropped", .right = true},
 	{"UID", .key = "uid", .right = true},
 	{"PID", .key = "pid", .right = true},
 	{"ATTACHED", .text = attached_text},
+};
+
+static const struct column group_row[] = {
+	{"GROUP", .key = "name"},
+	{"DEVICE", .key = "device"},
+	{"QUEUE", .key = "queue", .right = true},
+	{"MODE", .key = "mode"},
+	{"MEMBERS", .key = "members", .right = true},
+	{"HELD", .key = "held", .right = true},
+	{"QUOTA", .key = "quota", .right = true},
 	{"RX PACKETS", .key = "receive_packets", .right = true},
-	{"RX BYTES", .key = "receive_bytes", .right = true},
 	{"TX PACKETS", .key = "transmit_packets", .right = true},
-	{"TX BYTES", .key = "transmit_bytes", .right = true},
-	{"DROPPED", .key = "dropped", .right = true},
-	{"MAY TRANSMIT", .key = "transmit"},
+	{"RING FULL", .key = "dropped_ring_full", .right = true},
+	{"OVER QUOTA", .key = "dropped_quota", .right = true},
+	{"OVERRUN", .key = "overrun", .right = true},
+};
+
+/* What may be long comes last. */
+static const struct column rule_row[] = {
+	{"DEVICE", .key = "device"},
+	{"RULE", .text = rule_text},
+	{"PACKETS", .key = "packets", .right = true},
+	{"BYTES", .key = "bytes", .right = true},
+	{"ACTION", .text = action_text},
+	{"MATCH", .text = match_text},
+};
+
+static const struct column worker_row[] = {
+	{"DEVICE", .key = "device"},
+	{"QUEUE", .key = "queue", .right = true},
+	{"TID", .key = "tid", .right = true},
+	{"CPU", .text = cpu_text, .right = true},
+	{"BUSY", .text = busy_text, .right = true},
+	{"PACKETS", .key = "packets", .right = true},
+	{"PER BURST", .text = per_burst_text, .right = true},
+	{"SLEEPS", .key = "sleeps", .right = true},
+	{"KERNEL", .text = kernel_text, .right = true},
+	{"TX", .text = transmit_text, .right = true},
+	{"FREE", .text = free_text, .right = true},
+	{"LENT", .text = lent_text, .right = true},
+	{"UNCLAIMED", .key = "unclaimed", .right = true},
+	{"EJECTED", .key = "violations", .right = true},
 };
 
 static const struct column interface_block[] = {
@@ -207,9 +113,10 @@ static const struct column interface_block[] = {
 static const struct column queue_block[] = {
 	{"state", .key = "state"},
 	{"reason", .text = reason_text},
-	{"consumer", .key = "consumer"},
+	{"consumer", .text = consumers_text},
 	{"from", .text = source_text},
 	{"delivery", .key = "delivery"},
+	{"classified", .key = "classified"},
 	{"mode", .text = mode_text},
 	{"bind", .text = bind_text},
 	{"wanted bind", .key = "wanted_bind"},
@@ -221,12 +128,42 @@ static const struct column queue_block[] = {
 	{"received", .text = received_text},
 	{"transmitted", .text = transmitted_text},
 	{"passed to the kernel", .text = passed_text},
+	{"dropped by rules", .key = "dropped_by_rule"},
 	{"receive dropped", .key = "receive_dropped"},
 	{"receive ring full", .key = "receive_ring_full"},
 	{"fill ring empty", .key = "fill_ring_empty"},
 	{"receive invalid descriptors", .key = "receive_invalid_descriptors"},
 	{"transmit invalid descriptors", .key = "transmit_invalid_descriptors"},
 	{"transmit ring empty", .key = "transmit_ring_empty"},
+};
+
+static const struct column consumer_block[] = {
+	{"group", .key = "group", .optional = true},
+	{"mode", .key = "mode", .optional = true},
+	{"uid", .key = "uid"},
+	{"pid", .key = "pid"},
+	{"attached", .text = attached_text},
+	{"may transmit", .key = "transmit"},
+	{"received", .text = received_text},
+	{"transmitted", .text = transmitted_text},
+	{"dropped", .key = "dropped"},
+	{"dropped by cause", .text = loss_text},
+	{"held", .text = held_of_text},
+	{"returned", .key = "returned", .optional = true},
+	{"invalid returns", .key = "invalid_returns", .optional = true},
+	{"transmit invalid descriptors", .key = "transmit_invalid", .optional = true},
+	{"wake-ups", .key = "wakeups", .optional = true},
+	{"doorbells", .key = "doorbells", .optional = true},
+};
+
+static const struct column group_block[] = {
+	{"mode", .key = "mode"},
+	{"from", .text = group_source_text},
+	{"members", .key = "members"},
+	{"held", .text = group_held_text},
+	{"received", .text = received_text},
+	{"transmitted", .text = transmitted_text},
+	{"dropped", .text = loss_text},
 };
 
 static char *device_title(const json_t *interface)
@@ -239,6 +176,14 @@ static char *queue_title(const json_t *queue)
 	cleanup_free char *device = device_title(queue);
 
 	return text_of("%s queue %" JSON_INTEGER_FORMAT, device, record_number(queue, "queue"));
+}
+
+static char *named_title(const json_t *record)
+{
+	cleanup_free char *name = cell_text(json_object_get(record, "name"));
+	cleanup_free char *queue = queue_title(record);
+
+	return text_of("%s on %s", name, queue);
 }
 
 #define SIZE(array) (sizeof(array) / sizeof((array)[0]))
@@ -257,6 +202,34 @@ static void print_consumers(const json_t *consumers)
 {
 	if (json_array_size(consumers))
 		print_table(consumer_row, SIZE(consumer_row), consumers, NULL);
+}
+
+static void print_consumer_blocks(const json_t *consumers)
+{
+	print_blocks(named_title, consumer_block, SIZE(consumer_block), consumers);
+}
+
+static void print_groups(const json_t *groups)
+{
+	if (json_array_size(groups))
+		print_table(group_row, SIZE(group_row), groups, NULL);
+}
+
+static void print_group_blocks(const json_t *groups)
+{
+	print_blocks(named_title, group_block, SIZE(group_block), groups);
+}
+
+static void print_rules(const json_t *rules)
+{
+	if (json_array_size(rules))
+		print_table(rule_row, SIZE(rule_row), rules, NULL);
+}
+
+static void print_workers(const json_t *workers)
+{
+	if (json_array_size(workers))
+		print_table(worker_row, SIZE(worker_row), workers, NULL);
 }
 
 void print_queue_rows(const json_t *queues)
@@ -423,15 +396,34 @@ static int fetch_consumers(struct connection *connection, json_t **ret, struct f
 	return fetch_records(connection, XDPD_LIST_CONSUMERS, ret, why);
 }
 
+static int fetch_groups(struct connection *connection, json_t **ret, struct failure *why)
+{
+	return fetch_records(connection, XDPD_LIST_GROUPS, ret, why);
+}
+
+static int fetch_rules(struct connection *connection, json_t **ret, struct failure *why)
+{
+	return fetch_records(connection, XDPD_LIST_RULES, ret, why);
+}
+
+static int fetch_workers(struct connection *connection, json_t **ret, struct failure *why)
+{
+	return fetch_records(connection, XDPD_LIST_WORKERS, ret, why);
+}
+
 static const struct subject {
 	const char *name; /* also the key in JSON */
 	int (*fetch)(struct connection *connection, json_t **ret, struct failure *why);
 	void (*print)(const json_t *what);
+	void (*print_named)(const json_t *what); /* NULL: nothing of it is looked up by a name */
 } subjects[] = {
-	{"interfaces", fetch_interfaces, print_interfaces},
-	{"queues", fetch_queues_with_mode, print_queues},
-	{"consumers", fetch_consumers, print_consumers},
-	{"config", fetch_config, print_config},
+	{"interfaces", fetch_interfaces, print_interfaces, NULL},
+	{"queues", fetch_queues_with_mode, print_queues, NULL},
+	{"consumers", fetch_consumers, print_consumers, print_consumer_blocks},
+	{"groups", fetch_groups, print_groups, print_group_blocks},
+	{"rules", fetch_rules, print_rules, NULL},
+	{"workers", fetch_workers, print_workers, NULL},
+	{"config", fetch_config, print_config, NULL},
 };
 
 static const struct subject *find_subject(const char *name)
@@ -452,7 +444,21 @@ static int unknown_subject(const char *name)
 	meant = suggest_word(name, names, SIZE(subjects));
 	if (meant)
 		return say_usage("can't show `%s`; did you mean `%s`?", name, meant);
-	return say_usage("can't show `%s`: expected interfaces, queues, consumers or config", name);
+	return say_usage("can't show `%s`: expected interfaces, queues, consumers, groups, rules, "
+			 "workers or config",
+			 name);
+}
+
+/* Keeps those of that name; -ENOENT if there is none. */
+static int keep_named(const struct subject *subject, json_t *records, const char *name,
+		      struct failure *why)
+{
+	for (size_t i = json_array_size(records); i-- > 0;)
+		if (strcmp(record_word(json_array_get(records, i), "name"), name))
+			json_array_remove(records, i);
+	if (json_array_size(records))
+		return 0;
+	return failure(why, ENOENT, "none of the %s goes by the name of `%s`", subject->name, name);
 }
 
 int command_show(const struct invocation *invocation)
@@ -460,20 +466,27 @@ int command_show(const struct invocation *invocation)
 	const struct subject *subject = find_subject(invocation->words[0]);
 	cleanup_connection struct connection connection = CONNECTION_CLOSED;
 	cleanup_json json_t *document = json_object();
-	json_t *what = NULL;
+	cleanup_json json_t *what = NULL;
+	const char *name = invocation->n_words > 1 ? invocation->words[1] : NULL;
 	struct failure why;
 	int r;
 
 	if (!subject)
 		return unknown_subject(invocation->words[0]);
+	if (name && !subject->print_named)
+		return say_usage("`show %s` takes no name", subject->name);
 	r = connection_open(&connection, invocation->socket, &why);
 	if (r >= 0)
 		r = subject->fetch(&connection, &what, &why);
+	if (r >= 0 && name)
+		r = keep_named(subject, what, name, &why);
 	if (r < 0)
 		return connection_give_up(&connection, &why);
-	json_object_set_new(document, subject->name, what);
+	json_object_set(document, subject->name, what);
 	if (invocation->json)
 		print_json(document, false);
+	else if (name)
+		subject->print_named(what);
 	else
 		subject->print(what);
 	return EXIT_DONE;

@@ -121,9 +121,12 @@ void print_table(const struct column *columns, size_t n, const json_t *records, 
 static void print_block(const struct column *columns, size_t n, int width, const json_t *record)
 {
 	for (size_t i = 0; i < n; i++) {
-		cleanup_free char *text = column_text(&columns[i], record);
+		const struct column *column = &columns[i];
+		cleanup_free char *text = column_text(column, record);
+		bool absent =
+			column->optional && json_is_null(json_object_get(record, column->key));
 
-		if (text)
+		if (text && !absent)
 			printf("    %-*s  %s\n", width, columns[i].heading, text);
 	}
 }

@@ -17,6 +17,7 @@ struct column {
 	const char *key; /* the member of the record to show, if `text` is NULL */
 	char *(*text)(const json_t *record); /* to be freed; NULL in a block: no such line */
 	bool right;			     /* aligned, in a table */
+	bool optional; /* a block has no such line where the member is null */
 };
 
 /* null is `-`, true and false are `yes` and `no`, an array of words is joined by commas. */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ enum misbehaviour {
 	OTHER_ID,      /* answers a request that nobody made */
 	WRONG_LENGTH,  /* the header's length is not the packet's */
 	SHORT_RECORDS, /* cut off */
+	OLDER_RECORDS, /* of a daemon that knows no shared delivery */
 	LONG_RECORDS,  /* with members of a later version */
 	OTHER_RECORDS, /* of a kind that was not asked for */
 };
@@ -52,6 +54,14 @@ struct fake {
 	size_t n_queues;
 	struct xdpd_consumer_record consumers[4];
 	size_t n_consumers;
+	struct xdpd_group_record groups[4];
+	size_t n_groups;
+	struct xdpd_rule_record rules[4];
+	size_t n_rules;
+	struct xdpd_worker_record workers[4];
+	size_t n_workers;
+	struct xdpd_trace_record traces[8]; /* whatever is asked */
+	size_t n_traces;
 	char running[4096]; /* the running config's text */
 	struct xdpd_event events[4];
 	size_t n_events;
@@ -63,6 +73,10 @@ struct fake {
 
 	char asked[2048]; /* a line for each request but HELLO and LIST */
 	struct xdpd_eject_request eject;
+	char trace_device[XDPD_DEVICE_MAX];
+	uint32_t trace_queue;
+	uint8_t frame[XDPD_MESSAGE_MAX]; /* to be traced */
+	size_t frame_length;
 };
 
 static struct fake *fake;
@@ -109,6 +123,10 @@ static void send_records(int fd, uint32_t id, uint32_t kind, const void *records
 			kind++;
 		if (fake->misbehaviour == SHORT_RECORDS)
 			length -= 8;
+		if (fake->misbehaviour == OLDER_RECORDS && kind == XDPD_LIST_QUEUES)
+			length = 8 + offsetof(struct xdpd_queue_record, consumers);
+		if (fake->misbehaviour == OLDER_RECORDS && kind == XDPD_LIST_CONSUMERS)
+			length = 8 + offsetof(struct xdpd_consumer_record, group);
 		if (fake->misbehaviour == LONG_RECORDS)
 			length += 24;
 		memset(body, 0x55, sizeof(body));
@@ -136,6 +154,16 @@ static void send_list(int fd, uint32_t id, uint32_t kind)
 	case XDPD_LIST_CONSUMERS:
 		send_records(fd, id, kind, fake->consumers, sizeof(fake->consumers[0]),
 			     fake->n_consumers);
+		break;
+	case XDPD_LIST_GROUPS:
+		send_records(fd, id, kind, fake->groups, sizeof(fake->groups[0]), fake->n_groups);
+		break;
+	case XDPD_LIST_RULES:
+		send_records(fd, id, kind, fake->rules, sizeof(fake->rules[0]), fake->n_rules);
+		break;
+	case XDPD_LIST_WORKERS:
+		send_records(fd, id, kind, fake->workers, sizeof(fake->workers[0]),
+			     fake->n_workers);
 		break;
 	case XDPD_LIST_CONFIG: /* in small pieces, to be joined */
 		for (size_t length = strlen(text); length;
@@ -184,6 +212,14 @@ static int change_running(const struct xdpd_queue_request *request, size_t lengt
 	return r;
 }
 
+static void take_trace(const struct xdpd_trace_request *request, size_t length)
+{
+	memcpy(fake->trace_device, request->device, sizeof(fake->trace_device));
+	fake->trace_queue = request->queue;
+	fake->frame_length = length - sizeof(*request);
+	memcpy(fake->frame, request->frame, fake->frame_length);
+}
+
 /* Whether the conversation goes on. */
 static bool answer(int fd, const void *message, size_t length)
 {
@@ -222,6 +258,13 @@ static bool answer(int fd, const void *message, size_t length)
 	case XDPD_EJECT:
 		memcpy(&fake->eject, message, sizeof(fake->eject));
 		note("eject\n");
+		break;
+	case XDPD_TRACE:
+		take_trace(message, length);
+		note("trace\n");
+		if (header->type != fake->refuse)
+			send_records(fd, header->id, XDPD_LIST_TRACE, fake->traces,
+				     sizeof(fake->traces[0]), fake->n_traces);
 		break;
 	case XDPD_RELOAD:
 		note("reload\n");

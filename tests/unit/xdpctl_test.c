@@ -219,7 +219,9 @@ static void show_has_all_details(void **state)
 	assert_has(out, "    fill ring                     4000 of 4096 entries\n");
 	assert_has(out, "    transmit ring empty           31\n");
 	assert_int_equal(xdpctl("show", "consumers"), 0);
-	assert_has(out, "suricata  eth0        3  992  815  2023-11-14 22:13:20 ");
+	assert_has(out,
+		   "suricata  eth0        3  -      -        -           0           0        0  "
+		   "992  815  2023-11-14 22:13:20\n");
 	assert_int_equal(xdpctl("show", "interfaces"), 0);
 	assert_has(out, "basic,redirect,xsk-zerocopy\n");
 	assert_int_equal(xdpctl("show", "config"), 0);
@@ -251,6 +253,540 @@ static void control_characters_do_not_reach_the_terminal(void **state)
 	fake->reason = "no\033[2J";
 	assert_int_equal(xdpctl("eject", "eth0", "0"), 2);
 	assert_string_equal(err, "xdpctl: no\\x1b[2J\n");
+}
+
+/* ---- shared delivery ---- */
+
+/* A queue that three share, and one that a fourth has alone. */
+static void lay_out_shared_delivery(void)
+{
+	struct xdpd_queue_record *queue = add_record("eth0", 0, XDPD_QUEUE_ATTACHED);
+
+	queue->delivery = XDPD_SHARED;
+	queue->bind = XDPD_BIND_ZERO_COPY;
+	queue->consumers = 3;
+	queue->classified = 1;
+	queue->dropped_by_rule = 17;
+	queue->receive_packets = 123456789012;
+	strcpy(queue->consumer, "suricata-1");
+	queue = add_record("eth0", 1, XDPD_QUEUE_ATTACHED);
+	queue->consumers = 1;
+	strcpy(queue->consumer, "alone");
+
+	fake->consumers[fake->n_consumers++] =
+		(struct xdpd_consumer_record){.name = "suricata-1",
+					      .device = "eth0",
+					      .uid = 992,
+					      .pid = 28151,
+					      .attached = 1700000000,
+					      .receive_packets = 61728394506,
+					      .dropped = 1249,
+					      .group = "ids",
+					      .mode = XDPD_HOLD,
+					      .quota = 1024,
+					      .held = 12,
+					      .dropped_ring_full = 1200,
+					      .dropped_quota = 49,
+					      .returned = 61728394494,
+					      .invalid_returns = 3,
+					      .transmit_invalid = 4,
+					      .wakeups = 5000,
+					      .doorbells = 6000};
+	fake->consumers[fake->n_consumers] = fake->consumers[0];
+	strcpy(fake->consumers[fake->n_consumers++].name, "suricata-2");
+	fake->consumers[fake->n_consumers++] =
+		(struct xdpd_consumer_record){.name = "capture",
+					      .device = "eth0",
+					      .uid = 1000,
+					      .pid = 28160,
+					      .attached = 1700000000,
+					      .receive_packets = 123456789012,
+					      .dropped = 77,
+					      .group = "capture",
+					      .mode = XDPD_TAP,
+					      .overrun = 77};
+	fake->consumers[fake->n_consumers++] = (struct xdpd_consumer_record){.name = "alone",
+									     .device = "eth0",
+									     .queue = 1,
+									     .uid = 1000,
+									     .pid = 28170,
+									     .attached = 1700000000,
+									     .transmit = 1};
+	fake->groups[fake->n_groups++] = (struct xdpd_group_record){.name = "ids",
+								    .device = "eth0",
+								    .mode = XDPD_HOLD,
+								    .members = 2,
+								    .configured = 1,
+								    .quota = 1024,
+								    .held = 24,
+								    .receive_packets = 123456789012,
+								    .receive_bytes = 7901234496768,
+								    .dropped_ring_full = 2400,
+								    .dropped_quota = 98};
+	fake->groups[fake->n_groups++] = (struct xdpd_group_record){
+		.name = "capture", .device = "eth0", .mode = XDPD_TAP, .members = 1, .overrun = 77};
+	fake->rules[fake->n_rules++] = (struct xdpd_rule_record){.device = "eth0",
+								 .action = XDPD_ACTION_PASS,
+								 .packets = 4711,
+								 .bytes = 301504,
+								 .match = "proto: tcp, port: 22"};
+	fake->rules[fake->n_rules++] =
+		(struct xdpd_rule_record){.device = "eth0",
+					  .rule = 1,
+					  .action = XDPD_ACTION_REDIRECT,
+					  .packets = 99,
+					  .match = "proto: udp, dport: 53, dst: 192.0.2.0/24",
+					  .groups = "ids, dns"};
+	fake->rules[fake->n_rules++] = (struct xdpd_rule_record){.device = "eth0",
+								 .rule = UINT32_MAX,
+								 .action = XDPD_ACTION_REDIRECT,
+								 .packets = 123456789012,
+								 .groups = "ids"};
+	fake->workers[fake->n_workers++] = (struct xdpd_worker_record){.device = "eth0",
+								       .tid = 28099,
+								       .cpu = 2,
+								       .spin_usecs = 50,
+								       .scheduler = 1,
+								       .priority = 10,
+								       .frames = {3900, 8, 164, 24},
+								       .bursts = 4000000000,
+								       .packets = 123456789012,
+								       .busy_ns = 750000000,
+								       .idle_ns = 250000000,
+								       .sleeps = 81000,
+								       .unclaimed = 5,
+								       .violations = 1};
+	fake->workers[fake->n_workers++] = (struct xdpd_worker_record){
+		.device = "eth0", .queue = 2, .cpu = UINT32_MAX, .frames = {0, 0, 4096, 0}};
+}
+
+static void assert_readable(size_t columns)
+{
+	for (const char *line = out; *line; line += strcspn(line, "\n") + 1)
+		if (strcspn(line, "\n") > columns)
+			fail_msg("a line has more than %zu columns: %s", columns, out);
+}
+
+static void a_queue_that_many_share_says_how_many_they_are(void **state)
+{
+	(void)state;
+	lay_out_shared_delivery();
+	start_daemon();
+	assert_int_equal(xdpctl("status"), 0);
+	assert_has(out, "zero-copy  3 consumers  123456789012");
+	assert_has(out, "  alone  ");
+	assert_has_not(out, "suricata-1");
+	assert_readable(120);
+	assert_int_equal(xdpctl("show", "queues"), 0);
+	assert_has(out, "    consumer                      3 consumers\n");
+	assert_has(out, "    classified                    yes\n");
+	assert_has(out, "    dropped by rules              17\n");
+}
+
+static void consumers_are_a_table_and_by_name_all_details(void **state)
+{
+	(void)state;
+	lay_out_shared_delivery();
+	start_daemon();
+	assert_int_equal(xdpctl("show", "consumers"), 0);
+	assert_has(out,
+		   "suricata-1  eth0        0  ids      hold  12/1024   61728394506           0  "
+		   "   1249   992  28151  2023-11-14 22:13:20\n");
+	assert_has(out, "capture     eth0        0  capture  tap         -  ");
+	assert_has(out, "alone       eth0        1  -        -           -  ");
+	assert_readable(120);
+	assert_int_equal(xdpctl("show", "consumers", "suricata-1"), 0);
+	assert_has(out, "suricata-1 on eth0 queue 0\n    group                         ids\n");
+	assert_has(out, "    dropped by cause              ring full 1200, quota 49, overrun 0\n");
+	assert_has(out, "    held                          12 of 1024 frames\n");
+	assert_has(out, "    invalid returns               3\n");
+	assert_has(out, "    transmit invalid descriptors  4\n");
+	assert_has(out, "    wake-ups                      5000\n");
+	assert_has(out, "    doorbells                     6000\n");
+	assert_has_not(out, "suricata-2");
+	assert_int_equal(xdpctl("show", "consumers", "alone"), 0);
+	assert_has(out, "    may transmit                  yes\n");
+	assert_has_not(out, "group");
+	assert_has_not(out, "quota");
+	assert_has_not(out, "doorbells");
+	assert_int_equal(xdpctl("show", "consumers", "nobody"), 2);
+	assert_has(err, "none of the consumers goes by the name of `nobody`");
+	assert_int_equal(xdpctl("show", "rules", "alone"), 1);
+	assert_has(err, "takes no name");
+}
+
+static void groups_rules_and_workers_are_tables(void **state)
+{
+	(void)state;
+	lay_out_shared_delivery();
+	start_daemon();
+	assert_int_equal(xdpctl("show", "groups"), 0);
+	assert_has(out,
+		   "ids      eth0        0  hold        2    24   1024  123456789012           0  "
+		   "     2400          98        0\n");
+	assert_readable(120);
+	assert_int_equal(xdpctl("show", "groups", "ids"), 0);
+	assert_has(out, "ids on eth0 queue 0\n");
+	assert_has(out, "    from         file\n");
+	assert_has(out, "    held         24 frames, quota 1024 each\n");
+	assert_int_equal(xdpctl("show", "rules"), 0);
+	assert_has(out, "eth0    0                4711  301504  pass                  proto: tcp, "
+			"port: 22\n");
+	assert_has(out, "redirect to ids, dns  proto: udp, dport: 53, dst: 192.0.2.0/24\n");
+	assert_has(out, "eth0    default  123456789012       0  redirect to ids       all else\n");
+	assert_readable(120);
+	assert_int_equal(xdpctl("show", "workers"), 0);
+	assert_has(out,
+		   "eth0        0  28099    2   75%  123456789012       30.9   81000    3900   8   "
+		   "164    24          5        1\n");
+	assert_has(out, "eth0        2      -  any     -             0          -  ");
+	assert_readable(120);
+}
+
+static void json_of_shared_delivery_has_all_members(void **state)
+{
+	json_t *json, *record;
+
+	(void)state;
+	lay_out_shared_delivery();
+	start_daemon();
+	assert_int_equal(xdpctl("-j", "show", "workers"), 0);
+	json = parse_output();
+	record = json_array_get(json_object_get(json, "workers"), 0);
+	assert_string_equal(json_string_value(json_object_get(record, "scheduler")), "fifo");
+	assert_int_equal(json_integer_value(json_object_get(record, "busy_ns")), 750000000);
+	record = json_object_get(record, "frames");
+	assert_int_equal(json_integer_value(json_object_get(record, "lent")), 24);
+	record = json_array_get(json_object_get(json, "workers"), 1);
+	assert_true(json_is_null(json_object_get(record, "cpu")));
+	assert_true(json_is_null(json_object_get(record, "tid")));
+	json_decref(json);
+
+	assert_int_equal(xdpctl("-j", "show", "rules"), 0);
+	json = parse_output();
+	record = json_array_get(json_object_get(json, "rules"), 2);
+	assert_true(json_is_null(json_object_get(record, "rule")));
+	assert_true(json_is_null(json_object_get(record, "match")));
+	assert_string_equal(json_string_value(json_object_get(record, "action")), "redirect");
+	json_decref(json);
+
+	assert_int_equal(xdpctl("-j", "show", "consumers", "alone"), 0);
+	json = parse_output();
+	assert_int_equal(json_array_size(json_object_get(json, "consumers")), 1);
+	record = json_array_get(json_object_get(json, "consumers"), 0);
+	assert_true(json_is_null(json_object_get(record, "group")));
+	assert_true(json_is_null(json_object_get(record, "quota")));
+	json_decref(json);
+}
+
+static void what_an_older_daemon_does_not_tell_is_absent(void **state)
+{
+	json_t *json, *record;
+
+	(void)state;
+	lay_out_shared_delivery();
+	fake->misbehaviour = OLDER_RECORDS;
+	start_daemon();
+	assert_int_equal(xdpctl("-j"), 0);
+	json = parse_output();
+	record = json_array_get(json_object_get(json, "queues"), 0);
+	assert_true(json_is_null(json_object_get(record, "consumers")));
+	assert_true(json_is_null(json_object_get(record, "classified")));
+	record = json_array_get(json_object_get(json, "consumers"), 0);
+	assert_true(json_is_null(json_object_get(record, "group")));
+	assert_true(json_is_null(json_object_get(record, "doorbells")));
+	assert_int_equal(json_integer_value(json_object_get(record, "dropped")), 1249);
+	json_decref(json);
+	assert_int_equal(xdpctl("status"), 0);
+	assert_has(out, "suricata-1");
+	assert_int_equal(xdpctl("show", "consumers"), 0);
+	assert_has(out, "suricata-1  eth0        0  -      -        -  ");
+}
+
+/* ---- trace ---- */
+
+static struct xdpd_trace_record *add_trace(uint32_t queue, uint32_t rule, uint32_t action,
+					   const char *group, const char *consumer,
+					   const char *text)
+{
+	struct xdpd_trace_record *record = &fake->traces[fake->n_traces++];
+
+	*record = (struct xdpd_trace_record){
+		.device = "eth0", .queue = queue, .action = action, .rule = rule, .hash = 7};
+	strcpy(record->group, group);
+	strcpy(record->consumer, consumer);
+	strcpy(record->text, text);
+	return record;
+}
+
+static void trace_says_rule_groups_and_members(void **state)
+{
+	json_t *json, *record;
+
+	(void)state;
+	lay_out_shared_delivery();
+	add_trace(0, 1, XDPD_ACTION_REDIRECT, "ids", "suricata-1", "");
+	add_trace(0, 1, XDPD_ACTION_REDIRECT, "capture", "", "no consumer on this queue");
+	start_daemon();
+	assert_int_equal(
+		xdpctl("trace", "eth0", "udp 10.0.0.1:5000 > 192.0.2.1:53", "--queue", "0"), 0);
+	assert_string_equal(err, "");
+	assert_string_equal(out, "eth0 queue 0: rule 1 (proto: udp, dport: 53, dst: 192.0.2.0/24): "
+				 "redirect\n"
+				 "    group ids      consumer suricata-1\n"
+				 "    group capture  no consumer on this queue\n");
+	assert_string_equal(fake->trace_device, "eth0");
+	assert_int_equal(fake->trace_queue, 0);
+	assert_int_equal(xdpctl("-j", "trace", "eth0", "udp 10.0.0.1:5000 > 192.0.2.1:53"), 0);
+	assert_int_equal(fake->trace_queue, UINT32_MAX);
+	json = parse_output();
+	assert_int_equal(json_integer_value(json_object_get(json, "length")), 60);
+	record = json_array_get(json_object_get(json, "trace"), 1);
+	assert_string_equal(json_string_value(json_object_get(record, "group")), "capture");
+	assert_true(json_is_null(json_object_get(record, "consumer")));
+	assert_int_equal(json_integer_value(json_object_get(record, "hash")), 7);
+	assert_string_equal(json_string_value(json_object_get(record, "match")),
+			    "proto: udp, dport: 53, dst: 192.0.2.0/24");
+	json_decref(json);
+}
+
+static void trace_shows_queues_that_answer_alike_together(void **state)
+{
+	(void)state;
+	lay_out_shared_delivery();
+	add_trace(0, 0, XDPD_ACTION_PASS, "", "", "");
+	add_trace(1, 0, XDPD_ACTION_PASS, "", "", "")->hash = 8;
+	add_trace(2, 0, XDPD_ACTION_PASS, "", "", "");
+	add_trace(4, 0, XDPD_ACTION_PASS, "", "", "");
+	add_trace(5, UINT32_MAX, XDPD_ACTION_PASS, "", "", "no consumer is attached to the queue");
+	add_trace(6, UINT32_MAX, XDPD_ACTION_REDIRECT, "", "alone", "");
+	start_daemon();
+	assert_int_equal(xdpctl("trace", "eth0", "tcp 10.0.0.1:5000 > 192.0.2.1:22"), 0);
+	assert_string_equal(out, "eth0 queues 0-2: rule 0 (proto: tcp, port: 22): pass\n"
+				 "eth0 queue 4: rule 0 (proto: tcp, port: 22): pass\n"
+				 "eth0 queue 5: default: pass\n"
+				 "    no consumer is attached to the queue\n"
+				 "eth0 queue 6: default: redirect\n"
+				 "    consumer alone\n");
+}
+
+static void a_refused_trace_is_on_stderr(void **state)
+{
+	(void)state;
+	fake->refuse = XDPD_TRACE;
+	fake->code = ENOENT;
+	fake->reason = "eth7: no such interface is configured";
+	start_daemon();
+	assert_int_equal(xdpctl("trace", "eth7", "arp 10.0.0.1 > 10.0.0.2"), 2);
+	assert_string_equal(err, "xdpctl: eth7: no such interface is configured\n");
+}
+
+/* The frame that a sentence makes. */
+static const uint8_t *frame_of(const char *sentence)
+{
+	if (xdpctl("trace", "eth0", sentence) != 0)
+		fail_msg("`%s`: %s", sentence, err);
+	assert_true(fake->frame_length >= 14);
+	return fake->frame;
+}
+
+static unsigned at16(size_t offset)
+{
+	return (unsigned)fake->frame[offset] << 8 | fake->frame[offset + 1];
+}
+
+/* The Internet checksum's sum over what has its checksum in it: 0xffff if that is right. */
+static unsigned sum(unsigned sum, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i += 2)
+		sum += (unsigned)fake->frame[i] << 8 |
+		       (i + 1 < to ? (unsigned)fake->frame[i + 1] : 0);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static void sentences_become_frames_of_ipv4(void **state)
+{
+	const uint8_t *frame;
+
+	(void)state;
+	start_daemon();
+	frame = frame_of("udp 10.0.0.1:53 > 10.0.0.2:4242");
+	assert_int_equal(fake->frame_length, 60);
+	assert_int_equal(at16(12), 0x0800);
+	assert_int_equal(frame[14], 0x45);
+	assert_int_equal(at16(16), 46);
+	assert_int_equal(at16(20), 0);
+	assert_int_equal(frame[23], 17);
+	assert_int_equal(sum(0, 14, 34), 0xffff);
+	assert_memory_equal(frame + 26, "\x0a\0\0\x01\x0a\0\0\x02", 8);
+	assert_int_equal(at16(34), 53);
+	assert_int_equal(at16(36), 4242);
+	assert_int_equal(at16(38), 26);
+	assert_int_equal(sum(17 + 26, 26, 60), 0xffff);
+
+	frame = frame_of("  length 1501 tcp 10.0.0.1:53>10.0.0.2:0xffff ");
+	assert_int_equal(fake->frame_length, 1501);
+	assert_int_equal(at16(16), 1487);
+	assert_int_equal(at16(36), 0xffff);
+	assert_int_equal(frame[46], 0x50);
+	assert_int_equal(sum(0, 14, 34), 0xffff);
+	assert_int_equal(sum(6 + 1467, 26, 1501), 0xffff);
+
+	frame = frame_of("icmp 10.0.0.1 > 10.0.0.2");
+	assert_int_equal(frame[23], 1);
+	assert_int_equal(frame[34], 8);
+	assert_int_equal(sum(0, 34, 60), 0xffff);
+
+	frame = frame_of("proto 47 10.0.0.1 > 10.0.0.2");
+	assert_int_equal(frame[23], 47);
+	assert_int_equal(sum(0, 34, 60), 0);
+
+	frame = frame_of("udplite 10.0.0.1:1 > 10.0.0.2:2");
+	assert_int_equal(frame[23], 136);
+	assert_int_equal(at16(38), 0);
+	assert_int_equal(sum(136 + 26, 26, 60), 0xffff);
+
+	frame = frame_of("dccp 10.0.0.1:1 > 10.0.0.2:2");
+	assert_int_equal(frame[23], 33);
+	assert_int_equal(sum(33 + 26, 26, 60), 0xffff);
+
+	/* CRC32c by another program */
+	frame = frame_of("sctp 10.0.0.1:1 > 10.0.0.2:2 length 46");
+	assert_int_equal(frame[23], 132);
+	assert_memory_equal(frame + 42, "\xfd\x98\x80\x51", 4);
+
+	frame = frame_of("arp 10.0.0.1 > 10.0.0.2");
+	assert_memory_equal(frame, "\xff\xff\xff\xff\xff\xff", 6);
+	assert_int_equal(at16(12), 0x0806);
+	assert_memory_equal(frame + 14, "\0\x01\x08\0\x06\x04\0\x01", 8);
+	assert_memory_equal(frame + 28, "\x0a\0\0\x01\0\0\0\0\0\0\x0a\0\0\x02", 14);
+
+	(void)frame_of("ethertype 0x88cc");
+	assert_int_equal(at16(12), 0x88cc);
+	assert_int_equal(fake->frame_length, 60);
+	(void)frame_of("ethertype 0x88cc length 14");
+	assert_int_equal(fake->frame_length, 14);
+}
+
+static void sentences_become_frames_of_ipv6(void **state)
+{
+	const uint8_t *frame;
+
+	(void)state;
+	start_daemon();
+	frame = frame_of("tcp [2001:db8::1]:443 > [2001:db8::2]:5000");
+	assert_int_equal(fake->frame_length, 74);
+	assert_int_equal(at16(12), 0x86dd);
+	assert_int_equal(at16(14), 0x6000);
+	assert_int_equal(at16(18), 20);
+	assert_int_equal(frame[20], 6);
+	assert_memory_equal(frame + 22, "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16);
+	assert_int_equal(at16(54), 443);
+	assert_int_equal(at16(56), 5000);
+	assert_int_equal(sum(6 + 20, 22, 74), 0xffff);
+
+	frame = frame_of("icmp 2001:db8::1 > [2001:db8::2]");
+	assert_int_equal(frame[20], 58);
+	assert_int_equal(frame[54], 128);
+	assert_int_equal(sum(58 + 8, 22, 62), 0xffff);
+
+	frame = frame_of("udp [::1]:1 > [::2]:2 fragment length 80");
+	assert_int_equal(frame[20], 44);
+	assert_int_equal(at16(18), 8 + 16); /* of the 18 bytes left a multiple of 8 */
+	assert_int_equal(frame[54], 17);
+	assert_int_equal(at16(56), 1);
+	assert_int_equal(at16(62), 1);
+
+	frame = frame_of("udp ::1 > ::2 fragment");
+	assert_int_equal(frame[54], 17);
+	assert_int_equal(at16(56), 185 << 3);
+}
+
+static void tags_and_fragments_go_before_or_behind(void **state)
+{
+	const uint8_t *frame;
+
+	(void)state;
+	start_daemon();
+	frame = frame_of("vlan 7 udp 10.0.0.1:53 > 10.0.0.2:4242");
+	assert_int_equal(at16(12), 0x8100);
+	assert_int_equal(at16(14), 7);
+	assert_int_equal(at16(16), 0x0800);
+	assert_int_equal(frame[18], 0x45);
+	assert_int_equal(sum(0, 18, 38), 0xffff);
+
+	frame = frame_of("vlan 100 arp 10.0.0.1 > 10.0.0.2 vlan 7");
+	assert_int_equal(at16(12), 0x88a8);
+	assert_int_equal(at16(14), 100);
+	assert_int_equal(at16(16), 0x8100);
+	assert_int_equal(at16(18), 7);
+	assert_int_equal(at16(20), 0x0806);
+	assert_int_equal(frame[22 + 7], 1);
+
+	(void)frame_of("fragment udp 10.0.0.1:53 > 10.0.0.2:4242");
+	assert_int_equal(at16(20), 0x2000);
+	assert_int_equal((at16(16) - 20) % 8, 0);
+	assert_int_equal(at16(34), 53);
+	(void)frame_of("udp 10.0.0.1 > 10.0.0.2 fragment");
+	assert_int_equal(at16(20), 185);
+	assert_int_equal(sum(0, 14, 34), 0xffff);
+	assert_int_equal(at16(34), 0);
+}
+
+static void a_sentence_that_is_none_says_what_is_wrong_and_how_it_goes(void **state)
+{
+	static const char *const cases[][2] = {
+		{"", "the frame has no packet"},
+		{"vlan 7", "the frame has no packet"},
+		{"upd 10.0.0.1:53 > 10.0.0.2:4242", "`upd`: expected a packet (udp, tcp,"},
+		{"udp", "comes from is missing"},
+		{"udp 10.0.0.1:53", "expected `>`"},
+		{"udp 10.0.0.1:53 10.0.0.2:53", "after the first address, not `10.0.0.2:53`"},
+		{"udp 10.0.0.1:53 >", "goes to is missing"},
+		{"udp 10.0.0.1 > 10.0.0.2", "the ports are missing"},
+		{"udp 10.0.0.1:53 > 10.0.0.2", "only one of the addresses has a port"},
+		{"udp 10.0.0:53 > 10.0.0.2:1", "`10.0.0` is not an address"},
+		{"udp 10.0.0.1:x > 10.0.0.2:1", "`x` is not a port: expected a number up to 65535"},
+		{"udp 10.0.0.1:65536 > 10.0.0.2:1", "`65536` is not a port"},
+		{"udp 10.0.0.1: > 10.0.0.2:1", "`` is not a port"},
+		{"udp 10.0.0.1:1 > [::1]:1", "one of IPv4 and one of IPv6"},
+		{"udp [::1:1 > [::1]:1", "expected [2001:db8::1]:443"},
+		{"udp [::1]1 > [::1]:1", "expected [2001:db8::1]:443"},
+		{"icmp 10.0.0.1:1 > 10.0.0.2:1", "there is a port, and such a packet has none"},
+		{"arp ::1 > ::2", "ARP is of IPv4 alone"},
+		{"arp 10.0.0.1 > 10.0.0.2 fragment", "only IP has fragments"},
+		{"proto 256 10.0.0.1 > 10.0.0.2", "`256` is not an IP protocol"},
+		{"proto 10.0.0.1 > 10.0.0.2", "`10.0.0.1` is not an IP protocol"},
+		{"ethertype 88cc", "`88cc` is not an ethertype: expected a number from 0x600"},
+		{"ethertype 100", "`100` is not an ethertype"},
+		{"ethertype 0x88cc arp 10.0.0.1 > 10.0.0.2", "`arp` begins a second packet"},
+		{"vlan 4095 ethertype 0x88cc", "`4095` is not a VLAN"},
+		{"vlan 1 vlan 2 vlan 3 ethertype 0x88cc", "2 VLAN tags at most"},
+		{"udp 10.0.0.1:1 > 10.0.0.2:1 length", "a frame's length is missing"},
+		{"udp 10.0.0.1:1 > 10.0.0.2:1 length 41",
+		 "`length 41` is too short: its headers have 42"},
+		{"udp 10.0.0.1:1 > 10.0.0.2:1 length 16345", "`16345` is not a frame's length"},
+		{"udp "
+		 "1111111111111111111111111111111111111111111111111111111111111111111111111111111",
+		 "is not an address"},
+	};
+
+	(void)state;
+	start_daemon();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(xdpctl("trace", "eth0", cases[i][0]), 1);
+		assert_has(err, cases[i][1]);
+		assert_has(err, "; an example: `udp 10.0.0.1:53 > 10.0.0.2:4242`\n");
+		assert_string_equal(out, "");
+	}
+	assert_int_equal(xdpctl("trace", "eth0", "ethertype 0x88cc", "--queue", "0-3"), 1);
+	assert_has(err, "`0-3` is not one queue");
+	assert_int_equal(xdpctl("trace", "eth0"), 1);
+	assert_int_equal(xdpctl("status", "--queue", "3"), 1);
+	assert_has(err, "takes no --queue");
+	assert_string_equal(fake->asked, "");
 }
 
 /* ---- the daemon's faults ---- */
@@ -672,7 +1208,7 @@ static void help_is_everywhere(void **state)
 {
 	(void)state;
 	assert_int_equal(xdpctl("help"), 0);
-	assert_has(out, "show interfaces|queues|consumers|config\n");
+	assert_has(out, "show interfaces|queues|consumers|groups|rules|workers|config [NAME]\n");
 	assert_int_equal(xdpctl("-h"), 0);
 	assert_has(out, "Exit status: 0 done");
 	assert_int_equal(xdpctl("help", "add-queue"), 0);
@@ -722,6 +1258,18 @@ int main(void)
 		test(json_has_numbers_words_flags_and_null),
 		test(show_has_all_details),
 		test(control_characters_do_not_reach_the_terminal),
+		test(a_queue_that_many_share_says_how_many_they_are),
+		test(consumers_are_a_table_and_by_name_all_details),
+		test(groups_rules_and_workers_are_tables),
+		test(json_of_shared_delivery_has_all_members),
+		test(what_an_older_daemon_does_not_tell_is_absent),
+		test(trace_says_rule_groups_and_members),
+		test(trace_shows_queues_that_answer_alike_together),
+		test(a_refused_trace_is_on_stderr),
+		test(sentences_become_frames_of_ipv4),
+		test(sentences_become_frames_of_ipv6),
+		test(tags_and_fragments_go_before_or_behind),
+		test(a_sentence_that_is_none_says_what_is_wrong_and_how_it_goes),
 		test(without_a_daemon_the_socket_is_named),
 		test(a_misbehaving_daemon_gives_a_clear_error),
 		test(a_daemon_that_does_not_answer_is_given_up_after_5_seconds),
