@@ -187,6 +187,18 @@ static const char queue_columns[] =
 	"<th class=\"n\">Transmitted<th class=\"n\">To the kernel<th class=\"n\">Dropped"
 	"<th class=\"n\">RX ring full<th>RX ring<th>Fill ring\n<tbody>\n";
 
+static const char group_columns[] =
+	"<div class=\"scroll\"><table><thead><tr><th>Group<th>Queue<th>Members"
+	"<th class=\"n\">Received<th class=\"n\">Transmitted<th>Frames held"
+	"<th class=\"n\">RX ring full<th class=\"n\">Over quota<th class=\"n\">Overrun\n<tbody>\n";
+
+static const char rule_columns[] =
+	"<div class=\"scroll\"><table><colgroup><col style=\"width:6%\"><col style=\"width:54%\">"
+	"<col style=\"width:28%\"><col style=\"width:12%\"></colgroup>\n"
+	"<thead><tr><th>Rule<th>Match<th>Action<th class=\"n\">Frames\n<tbody>\n";
+
+static const char table_end[] = "</table></div>\n";
+
 static void daemon_header(struct text *out, const struct xdpd_daemon_record *daemon, uint64_t now)
 {
 	text_string(out, "<header><h1>xdpd</h1><span class=\"quiet\">");
@@ -220,7 +232,9 @@ static void queue_row(struct text *out, const struct xdpd_queue_record *queue)
 		    queue->queue, queue->runtime ? "<small>runtime</small>" : "",
 		    state_class(queue->state), name_of(&queue_state_names, queue->state));
 	text_string(out, "<td class=\"name\">");
-	if (queue->consumer[0])
+	if (queue->consumers > 1)
+		text_format(out, "%" PRIu32 " consumers", queue->consumers);
+	else if (queue->consumer[0])
 		text_html(out, TEXT(queue->consumer));
 	else
 		text_string(out, "<span class=\"quiet\">\xe2\x80\x93</span>");
@@ -275,35 +289,146 @@ static void interface_title(struct text *out, const struct xdpd_interface_record
 	}
 }
 
-/* The queues are sorted as the interfaces are: each interface takes its run of them, from `*next` on. */
-static void interface_section(struct text *out, const struct status *status,
-			      const struct xdpd_interface_record *interface, size_t *next)
+/* What all members hold of what they may hold together. */
+static void held(struct text *out, const struct xdpd_group_record *group)
 {
-	bool any = false;
+	const struct xdpd_ring_record held = {.size = group->quota * group->members,
+					      .entries = group->held};
 
+	ring(out, &held);
+}
+
+static void group_row(struct text *out, const struct xdpd_group_record *group)
+{
+	text_string(out, "<tr><td class=\"name\">");
+	text_html(out, TEXT(group->name));
+	text_format(out, "%s<td>%" PRIu32 "<td>%" PRIu32 "<small>%s</small>",
+		    group->configured ? "" : "<small>made by attaching</small>", group->queue,
+		    group->members, name_of(&hold_mode_names, group->mode));
+	traffic(out, group->receive_packets, group->receive_bytes);
+	traffic(out, group->transmit_packets, group->transmit_bytes);
+	held(out, group);
+	loss(out, group->dropped_ring_full);
+	loss(out, group->dropped_quota);
+	loss(out, group->overrun);
+	text_string(out, "\n");
+}
+
+static void rule_row(struct text *out, const struct xdpd_rule_record *rule)
+{
+	bool otherwise = rule->rule == UINT32_MAX;
+
+	if (otherwise)
+		text_string(out, "<tr><td>default<td class=\"name\">");
+	else
+		text_format(out, "<tr><td>%" PRIu32 "<td class=\"name\">", rule->rule);
+	if (rule->match[0])
+		text_html(out, TEXT(rule->match));
+	else
+		text_format(out, "<span class=\"quiet\">%s</span>", otherwise ? "all else" : "all");
+	text_format(out, "<td class=\"name\">%s%s", name_of(&action_names, rule->action),
+		    rule->groups[0] ? " to " : "");
+	text_html(out, TEXT(rule->groups));
+	traffic(out, rule->packets, rule->bytes);
+	text_string(out, "\n");
+}
+
+/* All records are sorted as the interfaces are: each takes its run of them, from here on. */
+struct cursor {
+	size_t queue, group, rule;
+};
+
+static bool is_of(const char *device, const struct xdpd_interface_record *interface)
+{
+	return strncmp(device, interface->device, sizeof(interface->device)) == 0;
+}
+
+static void queue_table(struct text *out, const struct status *status,
+			const struct xdpd_interface_record *interface, size_t *next)
+{
+	size_t first = *next;
+
+	for (; *next < status->n_queues && is_of(status->queues[*next].device, interface);
+	     (*next)++) {
+		if (*next == first)
+			text_string(out, queue_columns);
+		queue_row(out, &status->queues[*next]);
+	}
+	if (*next > first)
+		text_string(out, table_end);
+}
+
+static void group_table(struct text *out, const struct status *status,
+			const struct xdpd_interface_record *interface, size_t *next)
+{
+	size_t first = *next;
+
+	for (; *next < status->n_groups && is_of(status->groups[*next].device, interface);
+	     (*next)++) {
+		if (*next == first)
+			text_string(out, group_columns);
+		group_row(out, &status->groups[*next]);
+	}
+	if (*next > first)
+		text_string(out, table_end);
+}
+
+/* A default that stands alone and gives all to everybody steers nothing. */
+static bool steers(const struct xdpd_rule_record *rules, size_t n)
+{
+	return n > 1 || (n == 1 && (rules->action != XDPD_ACTION_REDIRECT || rules->groups[0]));
+}
+
+static void rule_table(struct text *out, const struct status *status,
+		       const struct xdpd_interface_record *interface, size_t *next)
+{
+	size_t first = *next;
+
+	while (*next < status->n_rules && is_of(status->rules[*next].device, interface))
+		(*next)++;
+	if (!steers(status->rules + first, *next - first))
+		return;
+	text_string(out, rule_columns);
+	for (size_t i = first; i < *next; i++)
+		rule_row(out, &status->rules[i]);
+	text_string(out, table_end);
+}
+
+static void interface_section(struct text *out, const struct status *status,
+			      const struct xdpd_interface_record *interface, struct cursor *next)
+{
 	text_string(out, "<section>");
 	interface_title(out, interface);
-	for (; *next < status->n_queues; (*next)++) {
-		const struct xdpd_queue_record *queue = &status->queues[*next];
+	queue_table(out, status, interface, &next->queue);
+	group_table(out, status, interface, &next->group);
+	rule_table(out, status, interface, &next->rule);
+	text_string(out, "</section>\n");
+}
 
-		if (strncmp(queue->device, interface->device, sizeof(queue->device)) != 0)
-			break;
-		if (!any)
-			text_string(out, queue_columns);
-		any = true;
-		queue_row(out, queue);
+/* The group that it is in, and how. */
+static void membership(struct text *out, const struct xdpd_consumer_record *consumer)
+{
+	text_string(out, "<td class=\"name\">");
+	if (!consumer->mode) {
+		text_string(out, "<span class=\"quiet\">\xe2\x80\x93</span>");
+		return;
 	}
-	text_string(out, any ? "</table></div></section>\n" : "</section>\n");
+	text_html(out, TEXT(consumer->group));
+	text_format(out, "<small>%s", name_of(&hold_mode_names, consumer->mode));
+	if (consumer->mode == XDPD_HOLD)
+		text_format(out, "s %" PRIu32 " of %" PRIu32, consumer->held, consumer->quota);
+	text_string(out, "</small>");
 }
 
 static void consumer_section(struct text *out, const struct status *status, uint64_t now)
 {
 	if (!status->n_consumers)
 		return;
-	text_string(out, "<section><div class=\"title\"><h2>Consumers</h2></div>"
-			 "<div class=\"scroll\"><table><thead><tr><th>Name<th>Queue<th>Process"
-			 "<th>Attached for<th class=\"n\">Received<th class=\"n\">Transmitted"
-			 "<th class=\"n\">Lost\n<tbody>\n");
+	text_string(out,
+		    "<section><div class=\"title\"><h2>Consumers</h2></div>"
+		    "<div class=\"scroll\"><table><thead><tr><th>Name<th>Queue<th>Group<th>Process"
+		    "<th>Attached for<th class=\"n\">Received<th class=\"n\">Transmitted"
+		    "<th class=\"n\">Lost\n<tbody>\n");
 	for (size_t i = 0; i < status->n_consumers; i++) {
 		const struct xdpd_consumer_record *consumer = &status->consumers[i];
 
@@ -311,8 +436,10 @@ static void consumer_section(struct text *out, const struct status *status, uint
 		text_html(out, TEXT(consumer->name));
 		text_string(out, "<td class=\"name\">");
 		text_html(out, TEXT(consumer->device));
-		text_format(out, " %" PRIu32 "<td>%" PRIu32 "<small>uid %" PRIu32 "</small><td>",
-			    consumer->queue, consumer->pid, consumer->uid);
+		text_format(out, " %" PRIu32, consumer->queue);
+		membership(out, consumer);
+		text_format(out, "<td>%" PRIu32 "<small>uid %" PRIu32 "</small><td>", consumer->pid,
+			    consumer->uid);
 		duration(out, consumer->attached, now);
 		traffic(out, consumer->receive_packets, consumer->receive_bytes);
 		traffic(out, consumer->transmit_packets, consumer->transmit_bytes);
@@ -324,7 +451,7 @@ static void consumer_section(struct text *out, const struct status *status, uint
 
 int page_render(struct text *out, const struct status *status, uint64_t now)
 {
-	size_t next = 0;
+	struct cursor next = {};
 
 	text_clear(out);
 	text_bytes(out, head, sizeof(head) - 1);

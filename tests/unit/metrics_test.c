@@ -879,6 +879,38 @@ static void the_page_shows_every_interface_queue_and_consumer(void **state)
 	free(page);
 }
 
+static void the_page_shows_groups_rules_and_members(void **state)
+{
+	char *page = render_page(&example);
+	const struct status unsteered = {
+		.interfaces = interfaces,
+		.n_interfaces = 1,
+		.rules = &(struct xdpd_rule_record){.device = "eth0",
+						    .rule = UINT32_MAX,
+						    .action = XDPD_ACTION_REDIRECT},
+		.n_rules = 1};
+
+	(void)state;
+	assert_non_null(strstr(page, "<td class=\"name\">4 consumers<td>shared"));
+	assert_non_null(strstr(page, "<tr><td class=\"name\">ids<td>2<td>2<small>hold</small>"));
+	assert_non_null(strstr(page, "<td>123 <span class=\"quiet\">/ 2048</span>"));
+	assert_non_null(strstr(page, "dump<small>made by attaching</small>"));
+	assert_non_null(strstr(page,
+			       "<td>1<td class=\"name\">proto: udp, dport: 53<td class=\"name\">"
+			       "redirect to ids, dns<td"));
+	assert_non_null(strstr(page, "<td>default<td class=\"name\"><span class=\"quiet\">all else"
+				     "</span><td class=\"name\">drop<td"));
+	assert_non_null(strstr(page, "ids<small>holds 100 of 1024</small>"));
+	assert_non_null(strstr(page, "dump<small>tap</small>"));
+	/* once, and before the next interface */
+	assert_true(strstr(page, "<th>Rule<") < strstr(page, "<h2>eth1</h2>"));
+	assert_null(strstr(strstr(page, "<th>Rule<") + 1, "<th>Rule<"));
+	free(page);
+	page = render_page(&unsteered);
+	assert_null(strstr(page, "<th>Rule<"));
+	free(page);
+}
+
 static void the_page_loads_nothing_and_runs_no_script(void **state)
 {
 	char *page = render_page(&example);
@@ -901,7 +933,11 @@ static void names_can_not_break_out_of_the_page(void **state)
 						  .reason = "<img onerror=x>"};
 	struct xdpd_queue_record queue = {
 		.device = "<b>&\"'\xff", .consumer = "<script>", .reason = "<script>"};
-	struct xdpd_consumer_record consumer = {.name = "<script>", .device = "<script>"};
+	struct xdpd_consumer_record consumer = {
+		.name = "<script>", .device = "<script>", .group = "<script>", .mode = XDPD_HOLD};
+	struct xdpd_group_record group = {.device = "<b>&\"'\xff", .name = "<script>"};
+	struct xdpd_rule_record rule = {
+		.device = "<b>&\"'\xff", .match = "<script>", .groups = "<script>"};
 	const struct status status = {
 		.daemon = {.release = "<script>", .config = "<script>"},
 		.interfaces = &interface,
@@ -910,12 +946,17 @@ static void names_can_not_break_out_of_the_page(void **state)
 		.n_queues = 1,
 		.consumers = &consumer,
 		.n_consumers = 1,
+		.groups = &group,
+		.n_groups = 1,
+		.rules = &rule,
+		.n_rules = 1,
 	};
 	char *page = render_page(&status);
 
 	(void)state;
 	assert_null(strcasestr(page, "<script"));
 	assert_null(strcasestr(page, "<img"));
+	assert_non_null(strstr(page, "to &lt;script&gt;"));
 	assert_non_null(strstr(page, "<h2>&lt;b&gt;&amp;&quot;&#39;\xef\xbf\xbd</h2>"));
 	free(page);
 }
@@ -950,6 +991,7 @@ int main(void)
 		cmocka_unit_test(a_thousand_queues_render_in_under_20_ms),
 		cmocka_unit_test(decimals_are_written_with_all_their_zeros),
 		cmocka_unit_test(the_page_shows_every_interface_queue_and_consumer),
+		cmocka_unit_test(the_page_shows_groups_rules_and_members),
 		cmocka_unit_test(the_page_loads_nothing_and_runs_no_script),
 		cmocka_unit_test(names_can_not_break_out_of_the_page),
 	};
