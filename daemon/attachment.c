@@ -10,6 +10,7 @@
 #include "daemon/peer.h"
 #include "daemon/queue.h"
 #include "daemon/redirect.h"
+#include "daemon/share.h"
 
 #define USEC_PER_SEC 1000000ull
 
@@ -94,7 +95,7 @@ static void describe_grant(struct xdpd_grant *ret, const struct queue *queue, bo
 	ret->filled = queue->filled;
 	ret->umem = (struct xdpd_region){.fd = 0, .offset = 0, .length = umem->size};
 	ret->account =
-		(struct xdpd_region){.fd = 0, .offset = umem->size, .length = umem->account_length};
+		(struct xdpd_region){.fd = 0, .offset = umem->size, .length = umem->tail_length};
 	place_ring(&ret->rx, &xsk->rings[XSK_RX]);
 	place_ring(&ret->fill, &xsk->rings[XSK_FILL]);
 	place_ring(&ret->completion, &xsk->rings[XSK_COMPLETION]);
@@ -102,18 +103,75 @@ static void describe_grant(struct xdpd_grant *ret, const struct queue *queue, bo
 		place_ring(&ret->tx, &xsk->rings[XSK_TX]);
 }
 
-int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer,
-		     const char *name, bool transmit, struct attachment_owner owner,
-		     struct xdpd_grant *grant, int fds[2], struct failure *why)
+/* The queue's list is in the order of arrival. */
+static void enlist(struct queue *queue, struct attachment *attachment)
+{
+	struct attachment **at = &queue->attachments;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = attachment;
+	queue->state = XDPD_QUEUE_ATTACHED;
+}
+
+static void take_off(struct queue *queue, const struct attachment *attachment)
+{
+	struct attachment **at = &queue->attachments;
+
+	while (*at != attachment)
+		at = &(*at)->next;
+	*at = attachment->next;
+}
+
+static int check_wish(const struct queue *queue, const struct attachment_wish *wish,
+		      struct failure *why)
 {
 	const char *device = queue->interface->name;
-	struct attachment *attachment;
 
-	if (transmit && !queue->settings->attach.transmit)
+	if (wish->flags & XDPD_ATTACH_TRANSMIT && !queue_may_transmit(queue, wish->group))
 		return failure(why, EACCES,
 			       "%s queue %u: transmitting is not allowed here (EACCES); attach to "
 			       "receive only, or set `attach: { transmit: true }`",
 			       device, queue->id);
+	if (wish->flags & XDPD_ATTACH_TAP && queue->settings->delivery == XDPD_EXCLUSIVE)
+		return failure(why, EOPNOTSUPP,
+			       "%s queue %u: is exclusive and can't be tapped (EOPNOTSUPP); set "
+			       "`delivery: shared`",
+			       device, queue->id);
+	return 0;
+}
+
+/* What the consumer is handed. */
+static int prepare_grant(struct attachment *attachment, const struct attachment_wish *wish,
+			 struct xdpd_grant *grant, int fds[ATTACHMENT_FDS], struct failure *why)
+{
+	struct queue *queue = attachment->queue;
+	int r;
+
+	if (queue->settings->delivery == XDPD_EXCLUSIVE) {
+		describe_grant(grant, queue, attachment->transmit);
+		fds[0] = queue->umem.fd;
+		fds[1] = queue->xsk.fd;
+		return 0;
+	}
+	r = share_admit(queue->share, attachment, wish->group, wish->flags, attachment->transmit,
+			&attachment->member, why);
+	if (r == 0)
+		(void)member_describe_grant(attachment->member, &queue->umem,
+					    queue->settings->writable, grant, fds);
+	return r;
+}
+
+int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer,
+		     const struct attachment_wish *wish, struct attachment_owner owner,
+		     struct xdpd_grant *grant, int fds[ATTACHMENT_FDS], struct failure *why)
+{
+	const char *device = queue->interface->name;
+	struct attachment *attachment;
+	int r = check_wish(queue, wish, why);
+
+	if (r < 0)
+		return r;
 	attachment = calloc(1, sizeof(*attachment));
 	if (!attachment)
 		return failure(why, ENOMEM, "%s queue %u: no memory for an attachment", device,
@@ -123,25 +181,31 @@ int attachment_grant(struct attachment **ret, struct queue *queue, const struct 
 		.owner = owner,
 		.uid = peer->uid,
 		.pid = peer->pid,
-		.transmit = transmit,
+		.transmit = wish->flags & XDPD_ATTACH_TRANSMIT,
 		.attached = (uint64_t)time(NULL),
 		.transmit_packets_before = queue->totals->transmit_packets,
 		.transmit_bytes_before = queue->totals->transmit_bytes,
 		.receive_bytes_before = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].bytes,
 	};
-	(void)snprintf(attachment->name, sizeof(attachment->name), "%s", name);
-	if (set_timer(attachment, HANDSHAKE_LIMIT, on_handshake_limit) < 0) {
+	(void)snprintf(attachment->name, sizeof(attachment->name), "%s", wish->name);
+	if (set_timer(attachment, HANDSHAKE_LIMIT, on_handshake_limit) < 0)
+		r = failure(why, ENOMEM, "%s queue %u: no memory for a timer", device, queue->id);
+	if (r == 0)
+		r = prepare_grant(attachment, wish, grant, fds, why);
+	if (r < 0) {
+		sd_event_source_disable_unref(attachment->timer);
 		free(attachment);
-		return failure(why, ENOMEM, "%s queue %u: no memory for a timer", device,
-			       queue->id);
+		return r;
 	}
-	describe_grant(grant, queue, transmit);
-	fds[0] = queue->umem.fd;
-	fds[1] = queue->xsk.fd;
-	queue->attachment = attachment;
-	queue->state = XDPD_QUEUE_ATTACHED;
+	enlist(queue, attachment);
 	*ret = attachment;
 	return 0;
+}
+
+void attachment_handed_over(struct attachment *attachment)
+{
+	if (attachment->member)
+		member_handed_over(attachment->member);
 }
 
 static int on_sample(sd_event_source *source, uint64_t now, void *context)
@@ -186,8 +250,11 @@ static int let_frames_flow(struct attachment *attachment, struct failure *why)
 {
 	struct queue *queue = attachment->queue;
 	struct redirect *redirect = queue->interface->redirect;
-	const struct xdpd_bpf_queue record = {.capacity = umem_capacity(&queue->umem),
-					      .groups = UINT32_MAX};
+	/* It gets whatever is redirected, whichever groups a rule names. */
+	const struct xdpd_bpf_queue record = {
+		.capacity = umem_capacity(&queue->umem),
+		.groups = UINT32_MAX,
+	};
 	int r;
 
 	queue_start_counting(queue);
@@ -202,10 +269,31 @@ static int let_frames_flow(struct attachment *attachment, struct failure *why)
 	return 0;
 }
 
-void attachment_start(struct attachment *attachment)
+static void fail_start(struct attachment *attachment, int code, const struct failure *why)
 {
 	struct attachment_owner owner = attachment->owner;
-	struct queue *queue = attachment->queue;
+
+	attachment_end(attachment, code == -EPROTO ? DETACH_VIOLATION : DETACH_FAILED);
+	owner.started(owner.context, why);
+}
+
+static void tell_started(struct attachment *attachment)
+{
+	const struct member *member = attachment->member;
+
+	daemon_tell(attachment->queue->interface->daemon, XDPD_EVENT_ATTACHED, about(attachment),
+		    "consumer `%s` attached (uid %u, pid %d, %s%s%s%s)", attachment->name,
+		    attachment->uid, attachment->pid,
+		    attachment->transmit ? "receives and transmits" : "receives",
+		    member ? ", group `" : "", member ? member->places.group : "",
+		    !member	  ? ""
+		    : member->tap ? "`, a tap"
+				  : "`");
+	attachment->owner.started(attachment->owner.context, NULL);
+}
+
+static void start_exclusive(struct attachment *attachment)
+{
 	struct failure why;
 	int r = bind_if_unbound(attachment, &why);
 
@@ -213,16 +301,39 @@ void attachment_start(struct attachment *attachment)
 		return;
 	if (r == 0)
 		r = let_frames_flow(attachment, &why);
-	if (r < 0) {
-		attachment_end(attachment, r == -EPROTO ? DETACH_VIOLATION : DETACH_FAILED);
-		owner.started(owner.context, &why);
+	if (r < 0)
+		fail_start(attachment, r, &why);
+	else
+		tell_started(attachment);
+}
+
+void attachment_start(struct attachment *attachment)
+{
+	struct failure why;
+	int r;
+
+	if (!attachment->member) {
+		start_exclusive(attachment);
 		return;
 	}
-	daemon_tell(queue->interface->daemon, XDPD_EVENT_ATTACHED, about(attachment),
-		    "consumer `%s` attached (uid %u, pid %d, %s)", attachment->name,
-		    attachment->uid, attachment->pid,
-		    attachment->transmit ? "receives and transmits" : "receives");
-	owner.started(owner.context, NULL);
+	r = set_timer(attachment, SAMPLE_INTERVAL, on_sample);
+	if (r < 0)
+		failure(&why, ENOMEM, "%s queue %u: no memory for a timer",
+			attachment->queue->interface->name, attachment->queue->id);
+	else
+		r = share_join(attachment->queue->share, attachment->member, &why);
+	if (r < 0)
+		fail_start(attachment, r, &why);
+}
+
+void attachment_joined(struct attachment *attachment, const struct failure *why)
+{
+	if (why) {
+		fail_start(attachment, -why->code, why);
+		return;
+	}
+	attachment->running = true;
+	tell_started(attachment);
 }
 
 void attachment_end(struct attachment *attachment, enum detach_reason reason)
@@ -231,17 +342,20 @@ void attachment_end(struct attachment *attachment, enum detach_reason reason)
 	struct daemon *daemon = queue->interface->daemon;
 	bool was_running = attachment->running;
 
-	if (queue->interface->redirect)
+	if (!attachment->member && queue->interface->redirect)
 		redirect_clear(queue->interface->redirect, queue->id);
 	queue_sample(queue);
 	attachment->timer = sd_event_source_disable_unref(attachment->timer);
-	queue->attachment = NULL;
+	take_off(queue, attachment);
+	if (attachment->member)
+		share_leave(queue->share, attachment->member);
 	daemon->disconnects[reason]++;
 	if (was_running)
 		daemon_tell(daemon, XDPD_EVENT_DETACHED, about(attachment),
 			    "consumer `%s` detached: %s (uid %u, pid %d)", attachment->name,
 			    detach_reason_texts[reason], attachment->uid, attachment->pid);
-	queue_recycle(queue, attachment->name, attachment->uid, attachment->pid);
+	if (!queue->attachments)
+		queue_recycle(queue, attachment->name, attachment->uid, attachment->pid);
 	free(attachment);
 }
 
@@ -254,21 +368,29 @@ void attachment_revoke(struct attachment *attachment, enum detach_reason reason,
 	owner.revoked(owner.context, code, why);
 }
 
-void attachment_recheck(struct attachment *attachment)
+bool attachment_recheck(struct attachment *attachment)
 {
 	const struct queue *queue = attachment->queue;
+	const char *group = attachment->member ? attachment->member->places.group : "";
 	char why[XDPD_REASON_MAX];
+	const char *lost;
 
-	if (attachment->owner.allowed(attachment->owner.context, &queue->settings->attach.who))
-		return;
-	(void)snprintf(
-		why, sizeof(why),
-		"%s queue %u: uid %u may not attach any more (EACCES): the config was changed",
-		queue->interface->name, queue->id, attachment->uid);
+	if (!attachment->owner.allowed(attachment->owner.context, queue_attach_list(queue, group)))
+		lost = "attach";
+	else if (attachment->member && !share_may_stay(queue->share, attachment->member))
+		lost = "hold frames";
+	else if (attachment->member && attachment->transmit && !queue_may_transmit(queue, group))
+		lost = "transmit";
+	else
+		return true;
+	(void)snprintf(why, sizeof(why),
+		       "%s queue %u: uid %u may not %s any more (EACCES): the config was changed",
+		       queue->interface->name, queue->id, attachment->uid, lost);
 	attachment_revoke(attachment, DETACH_NOT_ALLOWED, EACCES, why);
+	return false;
 }
 
-void attachment_describe(struct attachment *attachment, struct xdpd_consumer_record *ret)
+static void describe_exclusive(struct attachment *attachment, struct xdpd_consumer_record *ret)
 {
 	struct queue *queue = attachment->queue;
 	const struct totals *totals = queue->totals;
@@ -276,19 +398,29 @@ void attachment_describe(struct attachment *attachment, struct xdpd_consumer_rec
 
 	queue_sample(queue);
 	(void)xsk_statistics(&queue->xsk, &statistics);
+	ret->receive_packets = attachment->running ? queue->socket_packets : 0;
+	ret->receive_bytes = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].bytes -
+			     attachment->receive_bytes_before;
+	ret->transmit_packets = totals->transmit_packets - attachment->transmit_packets_before;
+	ret->transmit_bytes = totals->transmit_bytes - attachment->transmit_bytes_before;
+	ret->dropped = statistics.rx_dropped + statistics.rx_ring_full;
+}
+
+void attachment_describe(struct attachment *attachment, struct xdpd_consumer_record *ret)
+{
+	const struct queue *queue = attachment->queue;
+
 	*ret = (struct xdpd_consumer_record){
 		.queue = queue->id,
 		.uid = attachment->uid,
 		.pid = (uint32_t)attachment->pid,
 		.transmit = attachment->transmit,
 		.attached = attachment->attached,
-		.receive_packets = attachment->running ? queue->socket_packets : 0,
-		.receive_bytes = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].bytes -
-				 attachment->receive_bytes_before,
-		.transmit_packets = totals->transmit_packets - attachment->transmit_packets_before,
-		.transmit_bytes = totals->transmit_bytes - attachment->transmit_bytes_before,
-		.dropped = statistics.rx_dropped + statistics.rx_ring_full,
 	};
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", attachment->name);
 	(void)snprintf(ret->device, sizeof(ret->device), "%s", queue->interface->name);
+	if (attachment->member)
+		share_describe_member(attachment->member, ret);
+	else
+		describe_exclusive(attachment, ret);
 }

@@ -18,6 +18,7 @@
 #include "daemon/status.h"
 
 struct attachment;
+struct member;
 struct peer;
 struct queue;
 
@@ -45,21 +46,38 @@ struct attachment {
 	sd_event_source
 		*timer;	  /* while it starts: its time limit or next try; then: the sampling */
 	uint64_t give_up; /* CLOCK_MONOTONIC, microseconds */
+	struct attachment *next; /* of the queue */
+	struct member *member;	 /* shared delivery; NULL: exclusive */
+};
+
+#define ATTACHMENT_FDS 4 /* that a grant may have */
+
+struct attachment_wish {
+	const char *name;  /* the consumer's */
+	const char *group; /* that it joins with shared delivery */
+	uint32_t flags;	   /* enum xdpd_attach_flags */
 };
 
 /*
- * Grants the queue to a peer and fills in the message and its fds, which stay the daemon's. The queue is READY.
- * Returns 0 or -errno with a sentence: -EACCES, -ENOMEM, -EOPNOTSUPP.
+ * Grants the queue to a peer and fills in the message and its fds, which stay the daemon's and of which the message
+ * says how many there are. The queue is READY, or ATTACHED with shared delivery. Returns 0 or -errno with a sentence:
+ * -EACCES, -ENOMEM, -EOPNOTSUPP, -EUSERS.
  */
 int attachment_grant(struct attachment **ret, struct queue *queue, const struct peer *peer,
-		     const char *name, bool transmit, struct attachment_owner owner,
-		     struct xdpd_grant *grant, int fds[2], struct failure *why);
+		     const struct attachment_wish *wish, struct attachment_owner owner,
+		     struct xdpd_grant *grant, int fds[ATTACHMENT_FDS], struct failure *why);
+
+/* The grant is on its way: what was made for the consumer alone is closed here. */
+void attachment_handed_over(struct attachment *attachment);
 
 /* The consumer has mapped the rings: binds if need be and lets frames flow. The owner hears of the outcome. */
 void attachment_start(struct attachment *attachment);
 
-/* The queue's settings may have changed: revokes it if its peer may not attach any more. */
-void attachment_recheck(struct attachment *attachment);
+/* [share.c] Its frames flow (`why` NULL), or can't. */
+void attachment_joined(struct attachment *attachment, const struct failure *why);
+
+/* The queue's settings may have changed: revokes it, and returns false, if its peer may not attach any more. */
+bool attachment_recheck(struct attachment *attachment);
 
 /* Ends it: slot cleared, fds closed, the queue made ready for the next. Does not call the owner. */
 void attachment_end(struct attachment *attachment, enum detach_reason reason);

@@ -11,6 +11,7 @@
 #include "daemon/plan.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
+#include "daemon/share.h"
 #include "daemon/xsk.h"
 
 struct interface *daemon_find_interface(const struct daemon *daemon, const char *name)
@@ -223,12 +224,36 @@ static void act(struct daemon *daemon, const struct plan_action *action)
 		forget_interface(daemon, interface);
 		break;
 	case PLAN_ATTACH_PROGRAM:
-		interface->config = action->interface;
+		interface_adopt_config(interface, action->interface);
 		(void)interface_attach_program(interface);
 		break;
 	default:
 		act_on_queue(interface, action);
 	}
+}
+
+/* The list may change under it: who is revoked is taken off, and perhaps others with it. */
+static void recheck(struct queue *queue)
+{
+	struct attachment *attachment = queue->attachments;
+
+	while (attachment) {
+		struct attachment *next = attachment->next;
+
+		if (attachment_recheck(attachment))
+			attachment = next;
+		else
+			attachment = queue->attachments;
+	}
+}
+
+static void adopt_queue_settings(struct interface *interface, struct queue *queue)
+{
+	queue->settings = config_find_queue(interface->config, queue->id);
+	interface_explain_waiting(interface, queue);
+	recheck(queue);
+	if (queue->share)
+		share_reconfigure(queue->share);
 }
 
 /* Whoever stays is kept with the settings of the running config from here on, and the old one can go. */
@@ -237,15 +262,11 @@ static void adopt_settings(struct daemon *daemon)
 	for (size_t i = 0; i < daemon->n_interfaces; i++) {
 		struct interface *interface = daemon->interfaces[i];
 
-		interface->config = config_find_interface(daemon->config, interface->name);
-		for (size_t j = 0; j < interface->n_queues; j++) {
-			struct queue *queue = interface->queues[j];
-
-			queue->settings = config_find_queue(interface->config, queue->id);
-			interface_explain_waiting(interface, queue);
-			if (queue->attachment)
-				attachment_recheck(queue->attachment);
-		}
+		interface_adopt_config(interface,
+				       config_find_interface(daemon->config, interface->name));
+		for (size_t j = 0; j < interface->n_queues; j++)
+			adopt_queue_settings(interface, interface->queues[j]);
+		interface_settle(interface);
 	}
 }
 
@@ -470,5 +491,8 @@ void daemon_free(struct daemon *daemon)
 	free(daemon->status.queues);
 	free(daemon->status.consumers);
 	free(daemon->status.verdicts);
+	free(daemon->status.groups);
+	free(daemon->status.rules);
+	free(daemon->status.workers);
 	daemon->event = sd_event_unref(daemon->event);
 }

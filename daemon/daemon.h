@@ -44,6 +44,7 @@ struct daemon {
 	bool last_reload_ok;
 	bool ready; /* the first plan has been acted on */
 	uint64_t disconnects[DETACH_REASON_COUNT];
+	uint64_t violations[VIOLATION_COUNT];
 };
 
 /* Takes the config over. Returns 0 or -errno with a sentence; ends with daemon_free() in any case. */

@@ -6,6 +6,7 @@
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/share.h"
 
 #define LOOK_INTERVAL (1000 * 1000) /* microseconds */
 
@@ -16,9 +17,9 @@ struct interface *interface_new(struct daemon *daemon, const struct config_inter
 	if (!interface)
 		return NULL;
 	interface->daemon = daemon;
-	interface->config = config;
 	interface->generation = 1;
 	(void)snprintf(interface->name, sizeof(interface->name), "%s", config->name);
+	interface_adopt_config(interface, config);
 	return interface;
 }
 
@@ -31,6 +32,7 @@ struct interface *interface_free(struct interface *interface, enum detach_reason
 				       reason);
 	interface_detach_program(interface);
 	sd_event_source_disable_unref(interface->look);
+	rules_clear(&interface->rules);
 	free(interface->queues);
 	free(interface);
 	return NULL;
@@ -136,6 +138,101 @@ static void look_while_occupied(struct interface *interface, bool occupied)
 						 interface);
 }
 
+/* ---- groups and rules ---- */
+
+static uint32_t find_bit(const struct interface *interface, const char *name)
+{
+	uint32_t bit = 0;
+
+	while (bit < XDPD_GROUPS_MAX && strcmp(interface->groups[bit], name))
+		bit++;
+	return bit;
+}
+
+uint32_t interface_group_bit(const struct interface *interface, const char *name)
+{
+	return find_bit(interface, name);
+}
+
+static void place_groups(struct interface *interface, const struct config_interface *config)
+{
+	for (uint32_t bit = 0; bit < XDPD_GROUPS_MAX; bit++)
+		if (!config_find_group(config, interface->groups[bit]))
+			interface->groups[bit][0] = '\0';
+	/* There are fewer in a config than bits. */
+	for (size_t i = 0; i < config->n_groups; i++)
+		if (find_bit(interface, config->groups[i].name) == XDPD_GROUPS_MAX)
+			(void)snprintf(interface->groups[find_bit(interface, "")], XDPD_NAME_MAX,
+				       "%s", config->groups[i].name);
+}
+
+static void log_failure(const struct interface *interface, const struct failure *why)
+{
+	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
+
+	log_write(LOG_ERR, about, "%s", why->text);
+}
+
+void interface_adopt_config(struct interface *interface, const struct config_interface *config)
+{
+	uint8_t slots[CONFIG_GROUPS_MAX] = {};
+	struct failure why;
+
+	interface->config = config;
+	place_groups(interface, config);
+	for (size_t i = 0; i < config->n_groups; i++)
+		slots[i] = (uint8_t)find_bit(interface, config->groups[i].name);
+	/* The rules in force stay so. */
+	if (rules_want(&interface->rules, config, slots, &why) < 0)
+		log_failure(interface, &why);
+}
+
+static bool settle_queues(struct interface *interface)
+{
+	const bool names_groups = rules_name_groups(&interface->rules);
+	bool settled = true;
+
+	for (size_t i = 0; i < interface->n_queues; i++)
+		if (interface->queues[i]->share)
+			settled &= share_settle(interface->queues[i]->share, names_groups);
+	return settled;
+}
+
+static bool put_rules_in_force(struct interface *interface)
+{
+	struct failure why;
+	int r = rules_put_in_force(&interface->rules, interface->redirect);
+
+	if (r < 0) {
+		failure(&why, -r, "%s: can't put its rules in force (%s); the ones before stay",
+			interface->name, strerrorname_np(-r));
+		log_failure(interface, &why);
+	}
+	return r == 0;
+}
+
+/*
+ * Rules that send frames to some groups only come when the workers look for marks, and those that do not need marks
+ * before the workers stop to. Who is told on the way may end, and that is something to settle in turn.
+ */
+void interface_settle(struct interface *interface)
+{
+	bool more = true;
+
+	interface->unsettled = true;
+	if (interface->settling)
+		return;
+	interface->settling = true;
+	while (interface->unsettled || more) {
+		interface->unsettled = false;
+		more = settle_queues(interface) && interface->redirect &&
+		       rules_are_pending(&interface->rules) && put_rules_in_force(interface);
+	}
+	interface->settling = false;
+}
+
+/* ---- the program ---- */
+
 int interface_attach_program(struct interface *interface)
 {
 	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
@@ -160,6 +257,9 @@ int interface_attach_program(struct interface *interface)
 		if (verifier_log)
 			log_lines(interface, verifier_log);
 	}
+	/* Before any queue is redirected. */
+	if (r == 0)
+		(void)put_rules_in_force(interface);
 	if (r == 0)
 		log_write(LOG_INFO, about, "XDP program attached (%s mode, id %u)",
 			  interface->redirect->mode == XDPD_MODE_NATIVE ? "native" : "generic",
@@ -183,8 +283,11 @@ void interface_detach_program(struct interface *interface)
 		if (totals)
 			verdicts_add(&totals->verdicts, &counters);
 	}
+	rules_suspend(&interface->rules, redirect);
 	interface->redirect = redirect_detach(redirect);
 }
+
+/* ---- queues ---- */
 
 /* Where the queue is, or would have to be inserted. */
 static size_t position_of(const struct interface *interface, uint32_t id)

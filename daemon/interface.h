@@ -11,6 +11,7 @@
 #include "daemon/nic.h"
 #include "daemon/queue.h"
 #include "daemon/redirect.h"
+#include "daemon/rules.h"
 #include "daemon/status.h"
 
 struct daemon;
@@ -32,6 +33,13 @@ struct interface {
 	sd_event_source *look;	    /* while another XDP program is in the way */
 	struct queue **queues;	    /* sorted by id */
 	size_t n_queues;
+	/*
+	 * The groups that the config names, by the bit that each has in rules and marks, for as long as the config names
+	 * it. They take theirs from the bottom; those that are made by attaching, on a queue each, from the top.
+	 */
+	char groups[XDPD_GROUPS_MAX][XDPD_NAME_MAX];
+	struct rules rules;
+	bool settling, unsettled; /* interface_settle() is under way; and has to look again */
 };
 
 /* Owned by the daemon, ends with interface_free(). NULL: no memory. */
@@ -51,6 +59,18 @@ int interface_attach_program(struct interface *interface);
 
 /* What the program counted goes into the totals. */
 void interface_detach_program(struct interface *interface);
+
+/* The config that it is kept with is another now: groups get their bits, and its rules are wanted. */
+void interface_adopt_config(struct interface *interface, const struct config_interface *config);
+
+/* The bit of a group that the config names. */
+uint32_t interface_group_bit(const struct interface *interface, const char *name);
+
+/*
+ * Goes on until all workers and the program agree on members, groups and rules. Called when one of them has changed,
+ * and when a worker has news.
+ */
+void interface_settle(struct interface *interface);
 
 struct queue *interface_find_queue(const struct interface *interface, uint32_t id);
 

@@ -10,6 +10,7 @@
 #include "daemon/interface.h"
 #include "daemon/names.h"
 #include "daemon/peer.h"
+#include "daemon/share.h"
 
 /*
  * A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second; what failed for
@@ -86,13 +87,20 @@ struct xdpd_bpf_counters queue_verdicts(const struct queue *queue)
 	return sum;
 }
 
+static bool is_shared(const struct queue *queue)
+{
+	return queue->settings->delivery == XDPD_SHARED;
+}
+
 void queue_start_counting(struct queue *queue)
 {
 	queue->seen_received = xsk_producer(&queue->xsk, XSK_RX);
 	queue->seen_transmitted = xsk_consumer(&queue->xsk, XSK_TX);
-	queue->seen_bytes = umem_transmit_bytes(&queue->umem);
+	queue->seen_bytes = is_shared(queue) ? share_transmitted(queue->share).bytes
+					     : umem_transmit_bytes(&queue->umem);
 	queue->unclaimed_packets = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets;
 	queue->socket_packets = 0;
+	queue->counting = true;
 }
 
 /*
@@ -117,7 +125,8 @@ static void sample_received(struct queue *queue)
 static void sample_transmitted(struct queue *queue)
 {
 	uint32_t consumer = xsk_consumer(&queue->xsk, XSK_TX);
-	uint64_t bytes = umem_transmit_bytes(&queue->umem);
+	uint64_t bytes = is_shared(queue) ? share_transmitted(queue->share).bytes
+					  : umem_transmit_bytes(&queue->umem);
 	uint64_t packets = consumer - queue->seen_transmitted;
 	uint64_t limit = (packets + queue->xsk.rings[XSK_TX].size) * queue->umem.frame_size;
 	uint64_t more = bytes - queue->seen_bytes;
@@ -130,11 +139,19 @@ static void sample_transmitted(struct queue *queue)
 
 void queue_sample(struct queue *queue)
 {
-	if (queue->xsk.fd < 0 || !queue->attachment || !queue->attachment->running)
+	if (queue->xsk.fd < 0 || !queue->counting)
 		return;
 	sample_received(queue);
 	sample_transmitted(queue);
 }
+
+/* The verdicts that let a frame go to the kernel's stack. */
+static const enum xdpd_verdict passing[] = {
+	XDPD_VERDICT_PASS,
+	XDPD_VERDICT_PASS_OVERSIZE,
+	XDPD_VERDICT_PASS_RULE,
+	XDPD_VERDICT_PASS_UNMARKED,
+};
 
 void queue_describe(struct queue *queue, struct xdpd_queue_record *ret)
 {
@@ -174,15 +191,99 @@ void queue_describe(struct queue *queue, struct xdpd_queue_record *ret)
 		.receive_invalid_descriptors = statistics.rx_invalid_descs,
 		.transmit_invalid_descriptors = statistics.tx_invalid_descs,
 		.transmit_ring_empty = statistics.tx_ring_empty_descs,
-		.passed_packets = verdicts.verdict[XDPD_VERDICT_PASS].packets +
-				  verdicts.verdict[XDPD_VERDICT_PASS_OVERSIZE].packets,
-		.passed_bytes = verdicts.verdict[XDPD_VERDICT_PASS].bytes +
-				verdicts.verdict[XDPD_VERDICT_PASS_OVERSIZE].bytes,
+		.dropped_by_rule = verdicts.verdict[XDPD_VERDICT_DROP_RULE].packets,
 	};
+	for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
+		ret->passed_packets += verdicts.verdict[passing[i]].packets;
+		ret->passed_bytes += verdicts.verdict[passing[i]].bytes;
+	}
 	(void)snprintf(ret->device, sizeof(ret->device), "%s", queue->interface->name);
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", queue->why.text);
-	if (queue->attachment)
-		(void)snprintf(ret->consumer, sizeof(ret->consumer), "%s", queue->attachment->name);
+	if (queue->attachments)
+		(void)snprintf(ret->consumer, sizeof(ret->consumer), "%s",
+			       queue->attachments->name);
+	for (const struct attachment *at = queue->attachments; at; at = at->next)
+		ret->consumers++;
+	ret->classified = queue->share && share_is_classified(queue->share);
+}
+
+/* ---- tracing ---- */
+
+static const char *explain_verdict(enum xdpd_verdict verdict)
+{
+	switch (verdict) {
+	case XDPD_VERDICT_PASS:
+		return "no consumer is there to take it: it goes to the kernel's stack";
+	case XDPD_VERDICT_PASS_OVERSIZE:
+		return "it is longer than a frame of the UMEM: it goes to the kernel's stack";
+	case XDPD_VERDICT_PASS_UNMARKED:
+		return "the driver has no room for metadata: it goes to the kernel's stack";
+	default:
+		return "";
+	}
+}
+
+static enum xdpd_action action_of(const struct redirect_trace *trace)
+{
+	switch (trace->verdict) {
+	case XDPD_VERDICT_REDIRECT:
+		return XDPD_ACTION_REDIRECT;
+	case XDPD_VERDICT_DROP_RULE:
+		return XDPD_ACTION_DROP;
+	default:
+		return XDPD_ACTION_PASS;
+	}
+}
+
+/* Where the program sends it, and with shared delivery the worker after it. */
+static size_t find_takers(const struct queue *queue, const struct redirect_trace *trace,
+			  struct xdpd_trace_record *ret)
+{
+	if (trace->verdict != XDPD_VERDICT_REDIRECT)
+		return 0;
+	if (is_shared(queue))
+		return share_trace(queue->share, trace->groups, trace->hash, ret);
+	ret[0] = (struct xdpd_trace_record){};
+	if (queue->attachments)
+		(void)snprintf(ret[0].consumer, sizeof(ret[0].consumer), "%s",
+			       queue->attachments->name);
+	return 1;
+}
+
+int queue_trace(struct queue *queue, const void *frame, size_t length,
+		struct xdpd_trace_record *ret, size_t *ret_n, struct failure *why)
+{
+	const struct interface *interface = queue->interface;
+	struct redirect_trace trace;
+	size_t n;
+	int r;
+
+	if (!interface->redirect)
+		return failure(
+			why, ENETDOWN,
+			"%s queue %u: no XDP program is attached, so there is nothing to ask "
+			"(ENETDOWN)%s%s",
+			interface->name, queue->id, interface->why.text[0] ? ": " : "",
+			interface->why.text);
+	r = redirect_trace(interface->redirect, queue->id, frame, length, &trace);
+	if (r < 0)
+		return failure(why, -r,
+			       "%s queue %u: the kernel does not run the program for it (%s)",
+			       interface->name, queue->id, strerrorname_np(-r));
+	n = find_takers(queue, &trace, ret);
+	if (!n)
+		ret[n++] = (struct xdpd_trace_record){};
+	for (size_t i = 0; i < n; i++) {
+		ret[i].queue = queue->id;
+		ret[i].action = action_of(&trace);
+		ret[i].rule = trace.rule == XDPD_RULES_MAX ? UINT32_MAX : trace.rule;
+		ret[i].hash = trace.hash;
+		(void)snprintf(ret[i].device, sizeof(ret[i].device), "%s", interface->name);
+		(void)snprintf(ret[i].text, sizeof(ret[i].text), "%s",
+			       explain_verdict(trace.verdict));
+	}
+	*ret_n = n;
+	return 0;
 }
 
 /* ---- the socket ---- */
@@ -193,6 +294,7 @@ static void close_socket(struct queue *queue)
 
 	if (queue->xsk.fd >= 0 && xsk_statistics(&queue->xsk, &statistics) == 0)
 		statistics_add(&queue->totals->statistics, &statistics);
+	queue->counting = false;
 	xsk_close(&queue->xsk);
 	umem_close(&queue->umem);
 }
@@ -230,15 +332,53 @@ static int fail_prepare(struct queue *queue, int code)
 	}
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* With shared delivery some group may transmit where the queue's others may not. */
+static bool somebody_may_transmit(const struct queue *queue)
+{
+	const struct interface *interface = queue->interface;
+	/* The one that is being adopted, whose settings the queue has already. */
+	const struct config_interface *config =
+		config_find_interface(interface->daemon->config, interface->name);
+
+	if (queue->settings->attach.transmit)
+		return true;
+	for (size_t i = 0; is_shared(queue) && config && i < config->n_groups; i++)
+		if (config->groups[i].transmit_given && config->groups[i].attach.transmit)
+			return true;
+	return false;
+}
+
+/* How many frames are in the fill ring from the start, and with shared delivery how many are received into at all. */
+static void divide_frames(struct queue *queue, bool transmit)
+{
+	const struct config_queue *settings = queue->settings;
+	/* A transmitter needs frames of its own from the start: its TX ring's worth, at most half or a quarter. */
+	const uint32_t most = settings->frames / (is_shared(queue) ? 4 : 2);
+	const uint32_t for_transmission = transmit ? smaller(settings->rings.tx, most) : 0;
+
+	queue->receive_frames = settings->frames - for_transmission;
+	queue->filled = smaller(queue->receive_frames, settings->rings.fill);
+}
+
 /* UMEM and socket with a filled fill ring, not bound. Returns 0 or -errno with the sentence in queue->why. */
 static int prepare(struct queue *queue)
 {
 	const struct config_queue *settings = queue->settings;
-	const bool transmit = settings->attach.transmit;
-	uint32_t for_transmission;
+	const bool transmit = somebody_may_transmit(queue);
 	int r;
 
-	r = umem_create(&queue->umem, settings->frames, settings->frame_size, settings->headroom);
+	if (is_shared(queue) && !queue->share) {
+		queue->share = share_new(queue);
+		if (!queue->share)
+			return fail_prepare(queue, ENOMEM);
+	}
+	r = umem_create(&queue->umem, settings->frames, settings->frame_size, settings->headroom,
+			is_shared(queue));
 	if (r < 0)
 		return fail_prepare(queue, -r);
 	r = xsk_open(&queue->xsk, &queue->umem, &settings->rings, transmit);
@@ -248,16 +388,37 @@ static int prepare(struct queue *queue)
 		close_socket(queue);
 		return fail_prepare(queue, -r);
 	}
-
-	/* A transmitter needs frames of its own from the start: its TX ring's worth, at most half. */
-	for_transmission = !transmit				       ? 0
-			   : settings->rings.tx < settings->frames / 2 ? settings->rings.tx
-								       : settings->frames / 2;
-	queue->filled = settings->frames - for_transmission;
-	if (queue->filled > settings->rings.fill)
-		queue->filled = settings->rings.fill;
+	divide_frames(queue, transmit);
 	xsk_fill(&queue->xsk, &queue->umem, queue->filled);
 	return 0;
+}
+
+uint32_t queue_lendable(const struct queue *queue)
+{
+	return queue->receive_frames - queue->receive_frames / 4;
+}
+
+static const struct config_group *group_of(const struct queue *queue, const char *name)
+{
+	return is_shared(queue) ? config_find_group(queue->interface->config, name) : NULL;
+}
+
+const struct access_list *queue_attach_list(const struct queue *queue, const char *group_name)
+{
+	const struct config_group *group = group_of(queue, group_name);
+
+	return group && group->restricted ? &group->attach.who : &queue->settings->attach.who;
+}
+
+bool queue_may_transmit(const struct queue *queue, const char *group_name)
+{
+	const struct config_group *group = group_of(queue, group_name);
+
+	/* The ring is made with the socket. */
+	if (is_shared(queue) && !queue->xsk.rings[XSK_TX].size)
+		return false;
+	return group && group->transmit_given ? group->attach.transmit
+					      : queue->settings->attach.transmit;
 }
 
 static int bind_socket(struct queue *queue)
@@ -316,11 +477,12 @@ static int fail_bind(struct queue *queue, int code, struct failure *why)
 		return failure(why, code, "%s queue %u: the interface is gone (ENODEV)", device,
 			       queue->id);
 	case EINVAL:
-		return failure(why, code,
-			       "%s queue %u: the kernel refuses the bind (EINVAL); the driver may "
-			       "not take frames of %u bytes with its MTU, or have no such queue for "
-			       "AF_XDP",
-			       device, queue->id, queue->settings->frame_size);
+		return failure(
+			why, code,
+			"%s queue %u: the kernel refuses the bind (EINVAL); the driver may "
+			"not take frames of %u bytes with its MTU, or have no such queue for "
+			"AF_XDP",
+			device, queue->id, queue->settings->frame_size);
 	default:
 		return failure(why, code, "%s queue %u: can't bind the AF_XDP socket (%s)", device,
 			       queue->id, strerrorname_np(code));
@@ -390,7 +552,8 @@ static int refuse_unbound(struct queue *queue)
 		return failure(
 			&queue->why, EOPNOTSUPP,
 			"%s queue %u: this kernel can't map a bound socket's rings, and `handover: "
-			"bound` rules out the other way; use a newer kernel or set `handover: auto`",
+			"bound` rules out the other way; use a newer kernel or set `handover: "
+			"auto`",
 			device, queue->id);
 	if (!queue->settings->attach.transmit)
 		return failure(
@@ -415,6 +578,11 @@ static void arrange_handover(struct queue *queue)
 {
 	struct daemon *daemon = queue->interface->daemon;
 
+	/* Shared: nobody gets the socket. */
+	if (is_shared(queue)) {
+		become_ready(queue);
+		return;
+	}
 	if (daemon->handover == HANDOVER_UNKNOWN)
 		daemon->handover =
 			xsk_can_be_mapped(&queue->xsk) ? HANDOVER_BOUND : HANDOVER_UNBOUND;
@@ -473,8 +641,8 @@ void queue_close(struct queue *queue, enum detach_reason reason, const char *why
 	queue->tries = 0;
 	failure(&queue->why, ENETDOWN, "%s queue %u: %s", queue->interface->name, queue->id, why);
 	enter(queue, XDPD_QUEUE_WAITING);
-	if (queue->attachment)
-		attachment_revoke(queue->attachment, reason, ENETDOWN, queue->why.text);
+	while (queue->attachments)
+		attachment_revoke(queue->attachments, reason, ENETDOWN, queue->why.text);
 	close_socket(queue);
 	queue->bind_mode = XDPD_BIND_NONE;
 }
@@ -482,6 +650,7 @@ void queue_close(struct queue *queue, enum detach_reason reason, const char *why
 struct queue *queue_free(struct queue *queue)
 {
 	forget_former(queue);
+	share_free(queue->share);
 	free(queue);
 	return NULL;
 }
@@ -524,11 +693,11 @@ static void remember_former(struct queue *queue, const char *name, uid_t uid, pi
 void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
 {
 	/* A socket that is still unbound, as when its bind found the queue taken, keeps no other out. */
-	const bool was_bound =
-		queue->xsk.bound != XDPD_BIND_NONE || !xsk_can_be_mapped(&queue->xsk);
+	const bool was_theirs = !is_shared(queue) && (queue->xsk.bound != XDPD_BIND_NONE ||
+						      !xsk_can_be_mapped(&queue->xsk));
 
 	close_socket(queue);
-	if (was_bound)
+	if (was_theirs)
 		remember_former(queue, name, uid, pid);
 	else
 		forget_former(queue);

@@ -12,6 +12,10 @@
  * and an attach takes no longer than passing fds. Each consumer gets a fresh UMEM. The kernel releases a closed
  * socket's queue some time after its last holder is gone; until then a bind says EBUSY and is tried again.
  *
+ * With shared delivery the socket stays the daemon's and any number of consumers are attached at once [share.h]; the
+ * queue is ATTACHED while there is one. When the last has left, UMEM and socket are made anew, as no mapping of the
+ * old ones can be taken back.
+ *
  * Where the kernel can't map the rings of a bound socket (Linux 6.1), the socket stays unbound until a consumer
  * has mapped them. A first one, bound and given up, shows that the queue can be had.
  */
@@ -34,6 +38,7 @@
 
 struct attachment;
 struct interface;
+struct share;
 
 /* A consumer that is gone from here but may still hold its socket: a process can't be made to close an fd. */
 struct former_consumer {
@@ -56,12 +61,16 @@ struct queue {
 	uint32_t filled;	       /* frames [0, filled) were put into the fill ring */
 	enum xdpd_bind_mode bind_mode; /* of the last bind; NONE: never bound */
 
-	struct attachment *attachment; /* NULL: none */
+	uint32_t
+		receive_frames; /* shared: frames below it are received into, the others transmitted from */
+	struct attachment *attachments; /* a list, the oldest first; exclusive: at most one */
+	struct share *share;		/* NULL: it never had shared delivery */
 	struct former_consumer former;
 	sd_event_source *retry;
 	unsigned int tries;
 
 	struct totals *totals;
+	bool counting;		/* the socket is in its slot, and what follows is up to date */
 	uint32_t seen_received; /* RX producer and TX consumer at the last sample */
 	uint32_t seen_transmitted;
 	uint64_t seen_bytes;
@@ -100,6 +109,20 @@ void queue_sample(struct queue *queue);
 
 /* It is FAILED, and the interface has changed since. */
 bool queue_may_succeed_now(const struct queue *queue);
+
+/* Shared: how many frames consumers can hold together, at most. */
+uint32_t queue_lendable(const struct queue *queue);
+
+/* The list of those who may attach to the group (shared delivery; "" or any else), and whether they may transmit. */
+const struct access_list *queue_attach_list(const struct queue *queue, const char *group);
+bool queue_may_transmit(const struct queue *queue, const char *group);
+
+/*
+ * What would become of a frame on it: at most XDPD_GROUPS_MAX records, at least one. Returns 0 or -errno with a
+ * sentence.
+ */
+int queue_trace(struct queue *queue, const void *frame, size_t length,
+		struct xdpd_trace_record *ret, size_t *ret_n, struct failure *why);
 
 /* The figures and the state for whoever shows them. */
 void queue_describe(struct queue *queue, struct xdpd_queue_record *ret);

@@ -2,7 +2,8 @@
 /*
  * Every limit that a peer can push against, per uid: nobody can use up what the daemon needs to serve others.
  * Requests under way are one a connection, and an exclusive queue has one attachment, so both are bounded by
- * the connections.
+ * the connections. On a queue with shared delivery a uid other than 0 has at most half of the members, and half of
+ * the groups that no config names; a member's memory is bounded by its rings' sizes.
  *
  * Connections, where Q is the number of queues and N the process's RLIMIT_NOFILE:
  *
@@ -31,6 +32,9 @@
 
 /* Bytes that wait to be read by one uid's connections: the longest listing some times over. */
 #define QUOTA_QUEUED_BYTES (16u << 20)
+
+#define QUOTA_MEMBERS 32 /* of ROSTER_MEMBERS */
+#define QUOTA_GROUPS  16 /* of XDPD_GROUPS_MAX */
 
 struct quota_user {
 	uid_t uid;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What a peer can ask for: one function a request, and the table that says what each needs. */
 #include <assert.h>
+#include <net/ethernet.h>
 #include <poll.h>
 #include <string.h>
 
@@ -13,8 +14,8 @@
 #include "daemon/status.h"
 
 const char *const request_names[REQUEST_COUNT] = {
-	"hello", "attach",    "ready",	      "detach", "subscribe",
-	"list",	 "add_queue", "remove_queue", "eject",	"reload",
+	"hello",     "attach",	     "ready", "detach", "subscribe", "list",
+	"add_queue", "remove_queue", "eject", "reload", "trace",
 };
 
 /* A handler answers the request itself, now or later, or returns the refusal as -errno and `why`. */
@@ -123,10 +124,17 @@ static int fail_no_interface(const struct session *session, const char *device, 
 
 static int fail_taken(const struct queue *queue, struct failure *why)
 {
-	const struct attachment *holder = queue->attachment;
+	const struct attachment *holder = queue->attachments;
 
 	return failure(why, EBUSY, "%s queue %u: taken by consumer `%s`, uid %u, pid %d (EBUSY)",
 		       queue->interface->name, queue->id, holder->name, holder->uid, holder->pid);
+}
+
+/* Of those who name none each is a group of its own. */
+static const char *group_of(const struct session *session,
+			    const struct xdpd_attach_request *request)
+{
+	return request->group[0] ? request->group : session->name;
 }
 
 /* The queue that a request names, if the peer may attach to it. */
@@ -145,28 +153,31 @@ static int find_queue(struct session *session, const struct xdpd_attach_request 
 			"%s queue %u: not a queue of xdpd's (ENOENT); `xdpctl show queues` lists "
 			"them, `xdpctl add-queue %s %u` adds it",
 			request->device, request->queue, request->device, request->queue);
-	if (!may_attach(session, &queue->settings->attach.who))
+	if (!may_attach(session, queue_attach_list(queue, group_of(session, request))))
 		return failure(why, EACCES,
 			       "%s queue %u: uid %u may not attach (EACCES); add it to the queue's "
-			       "`attach: { users: [...] }`",
+			       "or the group's `attach: { users: [...] }`",
 			       request->device, request->queue, session->peer.uid);
 	*ret = queue;
 	return 0;
 }
 
-static int grant(struct session *session, struct queue *queue, bool transmit, struct failure *why)
+static int grant(struct session *session, struct queue *queue,
+		 const struct xdpd_attach_request *request, struct failure *why)
 {
 	const struct attachment_owner owner = {session, on_started, may_attach, on_revoked};
+	const struct attachment_wish wish = {session->name, group_of(session, request),
+					     request->flags};
 	struct xdpd_grant message = {};
 	struct attachment *attachment;
-	int fds[2];
-	int r = attachment_grant(&attachment, queue, &session->peer, session->name, transmit, owner,
-				 &message, fds, why);
+	int fds[ATTACHMENT_FDS];
+	int r = attachment_grant(&attachment, queue, &session->peer, &wish, owner, &message, fds,
+				 why);
 
 	if (r < 0)
 		return r;
 	r = session_send_fds(session, XDPD_GRANT, session->request, &message, sizeof(message), fds,
-			     2);
+			     message.n_fds);
 	if (r < 0) {
 		/* If the peer is gone, the answer or the next event finds out. */
 		attachment_end(attachment, DETACH_FAILED);
@@ -174,6 +185,7 @@ static int grant(struct session *session, struct queue *queue, bool transmit, st
 			       queue->interface->name, queue->id, strerrorname_np(-r),
 			       r == -EAGAIN ? "; read what was sent before" : "");
 	}
+	attachment_handed_over(attachment);
 	session->attachment = attachment;
 	session->request = 0;
 	return 0;
@@ -182,7 +194,7 @@ static int grant(struct session *session, struct queue *queue, bool transmit, st
 /* Its connection has closed, but the event loop has not come to it: ends and requests come in any order. */
 static bool holder_is_leaving(const struct queue *queue)
 {
-	const struct session *holder = queue->attachment->owner.context;
+	const struct session *holder = queue->attachments->owner.context;
 	struct pollfd connection = {.fd = holder->fd};
 
 	return holder->doomed || (poll(&connection, 1, 0) == 1 && connection.revents & POLLHUP);
@@ -199,8 +211,10 @@ static int try_attach(struct session *session, const struct xdpd_attach_request 
 		return r;
 	switch (queue->state) {
 	case XDPD_QUEUE_READY:
-		return grant(session, queue, request->flags & XDPD_ATTACH_TRANSMIT, why);
+		return grant(session, queue, request, why);
 	case XDPD_QUEUE_ATTACHED:
+		if (queue->settings->delivery == XDPD_SHARED)
+			return grant(session, queue, request, why);
 		return holder_is_leaving(queue) ? -EINPROGRESS : fail_taken(queue, why);
 	case XDPD_QUEUE_RELEASING:
 		return -EINPROGRESS;
@@ -209,6 +223,8 @@ static int try_attach(struct session *session, const struct xdpd_attach_request 
 		return -why->code;
 	}
 }
+
+#define HOLD_OR_TAP (XDPD_ATTACH_HOLD | XDPD_ATTACH_TAP)
 
 static int handle_attach(struct session *session, void *body, size_t length, struct failure *why)
 {
@@ -219,7 +235,11 @@ static int handle_attach(struct session *session, void *body, size_t length, str
 	if (!terminated(request->device, sizeof(request->device)) ||
 	    !terminated(request->group, sizeof(request->group)))
 		return violate(why, "an unterminated string");
-	if (request->flags & ~(uint32_t)XDPD_ATTACH_TRANSMIT)
+	if (request->group[0] && !good_name(request->group))
+		return violate(why, "a group's name has 1 to 31 letters, digits and `_.:-`");
+	if ((request->flags & HOLD_OR_TAP) == HOLD_OR_TAP)
+		return failure(why, EINVAL, "attach: either hold or tap, not both (EINVAL)");
+	if (request->flags & ~(uint32_t)(XDPD_ATTACH_TRANSMIT | HOLD_OR_TAP))
 		return failure(why, EOPNOTSUPP,
 			       "attach: flags 0x%x are unknown to xdpd %s (EOPNOTSUPP)",
 			       request->flags, XDPD_RELEASE);
@@ -339,6 +359,9 @@ static int send_list(struct session *session, enum xdpd_list kind)
 		[XDPD_LIST_INTERFACES] = STATUS_INTERFACES,
 		[XDPD_LIST_QUEUES] = STATUS_QUEUES,
 		[XDPD_LIST_CONSUMERS] = STATUS_CONSUMERS,
+		[XDPD_LIST_GROUPS] = STATUS_GROUPS,
+		[XDPD_LIST_RULES] = STATUS_RULES,
+		[XDPD_LIST_WORKERS] = STATUS_WORKERS,
 	};
 	const struct status *status;
 	int r = status_take(session->daemon, parts[kind], &status);
@@ -353,6 +376,9 @@ static int send_list(struct session *session, enum xdpd_list kind)
 	send_records(session, kind, status->queues, status->n_queues, sizeof(*status->queues));
 	send_records(session, kind, status->consumers, status->n_consumers,
 		     sizeof(*status->consumers));
+	send_records(session, kind, status->groups, status->n_groups, sizeof(*status->groups));
+	send_records(session, kind, status->rules, status->n_rules, sizeof(*status->rules));
+	send_records(session, kind, status->workers, status->n_workers, sizeof(*status->workers));
 	return 0;
 }
 
@@ -361,7 +387,7 @@ static int handle_list(struct session *session, void *body, size_t length, struc
 	const struct xdpd_list_request *request = body;
 
 	(void)length;
-	if (request->kind < XDPD_LIST_DAEMON || request->kind > XDPD_LIST_CONFIG)
+	if (request->kind < XDPD_LIST_DAEMON || request->kind > XDPD_LIST_WORKERS)
 		return failure(why, EOPNOTSUPP, "list: kind %u is unknown to xdpd %s (EOPNOTSUPP)",
 			       request->kind, XDPD_RELEASE);
 	if (request->kind == XDPD_LIST_CONFIG) {
@@ -419,12 +445,44 @@ static int handle_remove_queue(struct session *session, void *body, size_t lengt
 	return change_queues(session, body, length, daemon_remove_queue, "queues removed", why);
 }
 
+static bool is_meant(const struct attachment *attachment, const struct xdpd_eject_request *request)
+{
+	return !request->consumer[0] || !strcmp(request->consumer, attachment->name);
+}
+
+/* Who is to be ejected: by name all who have it; without, the only one. */
+static int check_eject(const struct queue *queue, const struct xdpd_eject_request *request,
+		       struct failure *why)
+{
+	const struct attachment *first = queue->attachments;
+
+	if (!first)
+		return failure(why, ENOENT, "%s queue %u: no consumer is attached (ENOENT)",
+			       request->device, request->queue);
+	if (!request->consumer[0] && first->next)
+		return failure(
+			why, EINVAL,
+			"%s queue %u: several consumers are attached, say which (EINVAL); `xdpctl "
+			"show consumers` lists them",
+			request->device, request->queue);
+	for (const struct attachment *at = first; at; at = at->next)
+		if (is_meant(at, request))
+			return 0;
+	return failure(why, ENOENT, "%s queue %u: %s `%s`, not `%s` (ENOENT)", request->device,
+		       request->queue,
+		       first->next ? "none of several consumers is called so; the first is"
+				   : "the consumer is",
+		       first->name, request->consumer);
+}
+
 static int handle_eject(struct session *session, void *body, size_t length, struct failure *why)
 {
 	const struct xdpd_eject_request *request = body;
 	struct interface *interface;
+	struct attachment *at, *next;
 	struct queue *queue;
 	char reason[XDPD_REASON_MAX];
+	int r;
 
 	(void)length;
 	if (!terminated(request->device, sizeof(request->device)) ||
@@ -438,17 +496,17 @@ static int handle_eject(struct session *session, void *body, size_t length, stru
 	if (!queue)
 		return failure(why, ENOENT, "%s queue %u: not a queue of xdpd's (ENOENT)",
 			       request->device, request->queue);
-	if (!queue->attachment)
-		return failure(why, ENOENT, "%s queue %u: no consumer is attached (ENOENT)",
-			       request->device, request->queue);
-	if (request->consumer[0] && strcmp(request->consumer, queue->attachment->name))
-		return failure(why, ENOENT, "%s queue %u: the consumer is `%s`, not `%s` (ENOENT)",
-			       request->device, request->queue, queue->attachment->name,
-			       request->consumer);
+	r = check_eject(queue, request, why);
+	if (r < 0)
+		return r;
 	(void)snprintf(reason, sizeof(reason), "%s queue %u: ejected by an administrator%s%.128s",
 		       request->device, request->queue, request->reason[0] ? ": " : "",
 		       request->reason);
-	attachment_revoke(queue->attachment, DETACH_EJECTED, ECANCELED, reason);
+	for (at = queue->attachments; at; at = next) {
+		next = at->next;
+		if (is_meant(at, request))
+			attachment_revoke(at, DETACH_EJECTED, ECANCELED, reason);
+	}
 	session_answer(session, NULL);
 	return 0;
 }
@@ -474,6 +532,42 @@ static int handle_reload(struct session *session, void *body, size_t length, str
 	return 0;
 }
 
+/* ---- tracing ---- */
+
+static int handle_trace(struct session *session, void *body, size_t length, struct failure *why)
+{
+	const struct xdpd_trace_request *request = body;
+	struct interface *interface;
+	struct xdpd_trace_record records[XDPD_GROUPS_MAX];
+	bool any = false;
+
+	if (!terminated(request->device, sizeof(request->device)))
+		return violate(why, "an unterminated string");
+	if (length < sizeof(*request) + ETH_HLEN)
+		return failure(why, EINVAL, "trace: a frame has at least 14 bytes (EINVAL)");
+	interface = daemon_find_interface(session->daemon, request->device);
+	if (!interface)
+		return fail_no_interface(session, request->device, why);
+	for (size_t i = 0; i < interface->n_queues; i++) {
+		struct queue *queue = interface->queues[i];
+		size_t n;
+		int r;
+
+		if (request->queue != UINT32_MAX && request->queue != queue->id)
+			continue;
+		r = queue_trace(queue, request->frame, length - sizeof(*request), records, &n, why);
+		if (r < 0)
+			return r;
+		send_records(session, XDPD_LIST_TRACE, records, n, sizeof(*records));
+		any = true;
+	}
+	if (!any)
+		return failure(why, ENOENT, "%s: has no such queue of xdpd's (ENOENT)",
+			       request->device);
+	session_answer(session, NULL);
+	return 0;
+}
+
 /* ---- dispatch ---- */
 
 static const struct {
@@ -493,6 +587,7 @@ static const struct {
 				   "remove queues"},
 	[XDPD_EJECT - 1] = {handle_eject, XDPD_EJECT_REQUEST_V1, true, "eject consumers"},
 	[XDPD_RELOAD - 1] = {handle_reload, XDPD_HEADER_V1, true, "reload the config"},
+	[XDPD_TRACE - 1] = {handle_trace, XDPD_TRACE_REQUEST_V1, true, "trace frames"},
 };
 
 static int check(const struct session *session, const struct xdpd_header *header, size_t length,

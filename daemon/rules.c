@@ -112,7 +112,7 @@ static bool same_set(const struct rule_set *a, const struct rule_set *b)
 int rules_want(struct rules *rules, const struct config_interface *config,
 	       const uint8_t slots[CONFIG_GROUPS_MAX], struct failure *why)
 {
-	struct rule_set *set;
+	struct rule_set *set = NULL;
 	int r = make_set(&set, config, slots, why);
 
 	if (r < 0)

@@ -336,7 +336,7 @@ int share_admit(struct share *share, struct attachment *attachment, const char *
 	};
 	struct member *member;
 	struct group *group;
-	uint32_t slot, bit;
+	uint32_t slot = 0, bit = 0;
 	int r = find_slot(share, attachment->uid, &slot, why);
 
 	if (r == 0)

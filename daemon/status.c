@@ -8,11 +8,21 @@
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
 #include "daemon/server.h"
+#include "daemon/share.h"
 
 /* How many of each thing there can be in the snapshot now. */
 struct sizes {
-	size_t interfaces, queues, consumers, verdicts;
+	size_t interfaces, queues, consumers, verdicts, groups, rules, workers;
 };
+
+static size_t count_attachments(const struct queue *queue)
+{
+	size_t count = 0;
+
+	for (const struct attachment *at = queue->attachments; at; at = at->next)
+		count++;
+	return count;
+}
 
 static struct sizes measure(const struct daemon *daemon)
 {
@@ -23,9 +33,13 @@ static struct sizes measure(const struct daemon *daemon)
 
 		sizes.queues += interface->n_queues;
 		sizes.verdicts += interface->redirect ? interface->redirect->queues : 0;
-		for (size_t j = 0; j < interface->n_queues; j++)
-			sizes.consumers += interface->queues[j]->attachment != NULL;
+		sizes.rules += XDPD_RULES_MAX + 1;
+		for (size_t j = 0; j < interface->n_queues; j++) {
+			sizes.consumers += count_attachments(interface->queues[j]);
+			sizes.workers += interface->queues[j]->share != NULL;
+		}
 	}
+	sizes.groups = sizes.workers * XDPD_GROUPS_MAX;
 	return sizes;
 }
 
@@ -74,6 +88,22 @@ static void take_verdicts(struct status *status, const struct interface *interfa
 	}
 }
 
+static void take_consumers(struct status *status, const struct queue *queue)
+{
+	for (struct attachment *at = queue->attachments; at; at = at->next)
+		attachment_describe(at, &status->consumers[status->n_consumers++]);
+}
+
+static void take_rules(struct status *status, const struct interface *interface)
+{
+	struct xdpd_rule_record *records = &status->rules[status->n_rules];
+	size_t n = rules_describe(&interface->rules, interface->redirect, records);
+
+	for (size_t i = 0; i < n; i++)
+		(void)snprintf(records[i].device, sizeof(records[i].device), "%s", interface->name);
+	status->n_rules += n;
+}
+
 static void take_interface(struct status *status, unsigned int parts, struct interface *interface)
 {
 	if (parts & STATUS_INTERFACES)
@@ -83,10 +113,16 @@ static void take_interface(struct status *status, unsigned int parts, struct int
 
 		if (parts & STATUS_QUEUES)
 			queue_describe(queue, &status->queues[status->n_queues++]);
-		if (parts & STATUS_CONSUMERS && queue->attachment)
-			attachment_describe(queue->attachment,
-					    &status->consumers[status->n_consumers++]);
+		if (parts & STATUS_CONSUMERS)
+			take_consumers(status, queue);
+		if (parts & STATUS_GROUPS && queue->share)
+			status->n_groups += share_describe_groups(
+				queue->share, &status->groups[status->n_groups]);
+		if (parts & STATUS_WORKERS && queue->share)
+			share_describe_worker(queue->share, &status->workers[status->n_workers++]);
 	}
+	if (parts & STATUS_RULES)
+		take_rules(status, interface);
 	if (parts & STATUS_VERDICTS)
 		take_verdicts(status, interface);
 }
@@ -136,6 +172,7 @@ static void take_daemon(struct status *status, const struct daemon *daemon)
 	(void)snprintf(status->daemon.config, sizeof(status->daemon.config), "%s",
 		       daemon->config_path);
 	memcpy(status->disconnects, daemon->disconnects, sizeof(status->disconnects));
+	memcpy(status->violations, daemon->violations, sizeof(status->violations));
 	if (daemon->server)
 		server_count(daemon->server, status->requests, status->request_failures,
 			     &status->sessions);
@@ -149,9 +186,13 @@ int status_take(struct daemon *daemon, unsigned int parts, const struct status *
 	if (make_room(&status->interfaces, sizes.interfaces, sizeof(*status->interfaces)) < 0 ||
 	    make_room(&status->queues, sizes.queues, sizeof(*status->queues)) < 0 ||
 	    make_room(&status->consumers, sizes.consumers, sizeof(*status->consumers)) < 0 ||
-	    make_room(&status->verdicts, sizes.verdicts, sizeof(*status->verdicts)) < 0)
+	    make_room(&status->verdicts, sizes.verdicts, sizeof(*status->verdicts)) < 0 ||
+	    make_room(&status->groups, sizes.groups, sizeof(*status->groups)) < 0 ||
+	    make_room(&status->rules, sizes.rules, sizeof(*status->rules)) < 0 ||
+	    make_room(&status->workers, sizes.workers, sizeof(*status->workers)) < 0)
 		return -ENOMEM;
 	status->n_interfaces = status->n_queues = status->n_consumers = status->n_verdicts = 0;
+	status->n_groups = status->n_rules = status->n_workers = 0;
 	for (size_t i = 0; i < daemon->n_interfaces; i++)
 		take_interface(status, parts, daemon->interfaces[i]);
 	take_daemon(status, daemon);

@@ -62,7 +62,7 @@ extern const char *const violation_names[VIOLATION_COUNT];
 extern const char *const violation_texts[VIOLATION_COUNT];
 
 /* Requests of the control protocol, in the order of enum xdpd_message: index = type - 1. */
-#define REQUEST_COUNT XDPD_RELOAD
+#define REQUEST_COUNT XDPD_TRACE
 
 extern const char *const request_names[REQUEST_COUNT]; /* "hello", "attach", ... */
 

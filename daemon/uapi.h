@@ -27,6 +27,11 @@
 #define UAPI_XDP_USE_SG		 (1 << 4) /* 6.6 [linux/if_xdp.h] */
 #define UAPI_XDP_PACKET_HEADROOM 256	  /* [include/uapi/linux/bpf.h: XDP_PACKET_HEADROOM] */
 
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69 /* 5.11 [asm-generic/socket.h] */
+#define SO_BUSY_POLL_BUDGET 70
+#endif
+
 /* The generic netlink family "netdev" [Documentation/netlink/specs/netdev.yaml], 6.3. */
 #define UAPI_NETDEV_FAMILY		  "netdev"
 #define UAPI_NETDEV_CMD_DEV_GET		  1

@@ -1,35 +1,36 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/umem.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "daemon/cleanup.h"
+#include "daemon/sealed.h"
 #include "daemon/uapi.h"
 
-int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t headroom)
+int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t headroom,
+		bool shared)
 {
-	const size_t size = (size_t)frames * frame_size;
-	const size_t account_length = (size_t)sysconf(_SC_PAGESIZE);
-	cleanup_fd int fd = memfd_create("xdpd-umem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0 || ftruncate(fd, (off_t)(size + account_length)) < 0)
-		return -errno;
-	/*
-	 * Not F_SEAL_WRITE, as the consumer writes, and not F_SEAL_FUTURE_WRITE, which would also keep a
-	 * restarted daemon from registering it again.
-	 */
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
-	*ret = (struct umem){
-		.fd = TAKE_FD(fd),
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const size_t tail = shared ? frames * sizeof(uint32_t) : sizeof(struct xdpd_account);
+	struct umem umem = {
+		.fd = -1,
+		.read_only_fd = -1,
 		.frames = frames,
 		.frame_size = frame_size,
 		.headroom = headroom,
-		.size = size,
-		.account_length = account_length,
+		.size = (size_t)frames * frame_size,
+		.tail_length = (tail + page - 1) / page * page,
 	};
+	int r = sealed_create("xdpd-umem", umem.size + umem.tail_length, &umem.fd);
+
+	if (r == 0 && shared)
+		r = sealed_open_for_reading(umem.fd, &umem.read_only_fd);
+	if (r < 0) {
+		umem_close(&umem);
+		return r;
+	}
+	*ret = umem;
 	return 0;
 }
 
@@ -69,9 +70,7 @@ uint64_t umem_transmit_bytes(const struct umem *umem)
 
 void umem_close(struct umem *umem)
 {
-	if (umem->fd >= 0)
-		(void)fallocate(umem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-				(off_t)(umem->size + umem->account_length));
-	close_fd(umem->fd);
+	sealed_close(umem->fd, umem->size + umem->tail_length);
+	close_fd(umem->read_only_fd);
 	*umem = UMEM_NONE;
 }

@@ -4,33 +4,43 @@
  * it under a mapping (no SIGBUS for anyone). A UMEM is a trust domain: all who map it see all its frames, and
  * no mapping can be taken back, so one that an exclusive consumer had is never given to the next.
  *
- *     0                                             size          size + page
- *     | frame 0 | frame 1 | ...        | frame n-1  | account     |
- *     `------------ registered with the kernel -----'             `- end of the memfd
+ *     0                                             size                size + tail_length
+ *     | frame 0 | frame 1 | ...        | frame n-1  | tail              |
+ *     `------------ registered with the kernel -----'                   `- end of the memfd
+ *
+ * The tail is the consumer's struct xdpd_account with exclusive delivery, and with shared delivery a sequence number
+ * (u32) for each frame. There consumers get a description that can only be read, so they can neither change frames
+ * nor make holes in them, which would read as zeros.
  *
  * Needs no capability.
  */
 #ifndef DAEMON_UMEM_H
 #define DAEMON_UMEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "client/xdpd_protocol.h"
 
 struct umem {
-	int fd; /* -1: none */
+	int fd;		  /* -1: none */
+	int read_only_fd; /* -1: none */
 	uint32_t frames;
 	uint32_t frame_size;
 	uint32_t headroom;
-	size_t size;	       /* bytes of all frames: frames * frame_size */
-	size_t account_length; /* bytes of struct xdpd_account's page */
+	size_t size;	    /* bytes of all frames: frames * frame_size */
+	size_t tail_length; /* bytes, whole pages */
 };
 
-#define UMEM_NONE ((struct umem){.fd = -1})
+#define UMEM_NONE ((struct umem){.fd = -1, .read_only_fd = -1})
 
-/* Owned by the caller, ends with umem_close(). Returns 0 or -errno (-ENOMEM, -EMFILE). */
-int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t headroom);
+/*
+ * `shared`: with sequence numbers and a description to be read. Owned by the caller, ends with umem_close(). Returns 0
+ * or -errno (-ENOMEM, -EMFILE).
+ */
+int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t headroom,
+		bool shared);
 
 /*
  * Registers the frames with an AF_XDP socket [XDP_UMEM_REG]: the kernel pins the pages, so the mapping that
