@@ -9,6 +9,7 @@
 static bool same_interface(const struct config_interface *a, const struct config_interface *b)
 {
 	return a->mode == b->mode && a->bind == b->bind && a->all == b->all &&
+	       config_groups_equal(a, b) && config_steering_equal(a, b) &&
 	       (!a->all || config_queue_equal(&a->all_queues, &b->all_queues));
 }
 

@@ -319,11 +319,43 @@ static int run_config(struct daemon *daemon, struct config *config, struct confi
 	return 0;
 }
 
-int daemon_reload(struct daemon *daemon, FILE *report)
+/* Rules that the program's tables can't hold are as wrong as those that can't be read. */
+static int check_steering(const struct config *config, struct failure *why)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < config->n_interfaces && r == 0; i++)
+		r = rules_check(&config->interfaces[i], why);
+	return r;
+}
+
+/* The file's config, if all of it can be had. Says what is wrong with it in `report`. */
+static int load_anew(struct daemon *daemon, struct config **ret, FILE *report, struct failure *why)
 {
 	struct config_errors errors = {};
 	struct config *config = NULL;
 	int r = config_load(daemon->config_path, &config, &errors);
+
+	failure(why, -r, "%s", errors.n_lines ? errors.lines[0] : strerror(-r));
+	report_errors(report, &errors);
+	config_errors_clear(&errors);
+	if (r < 0)
+		return r;
+	r = check_steering(config, why);
+	if (r < 0) {
+		fprintf(report, "%s\n", why->text);
+		config_free(config);
+		return r;
+	}
+	*ret = config;
+	return 0;
+}
+
+int daemon_reload(struct daemon *daemon, FILE *report)
+{
+	struct config *config = NULL;
+	struct failure why;
+	int r = load_anew(daemon, &config, report, &why);
 
 	if (r == 0) {
 		report_difference(report, daemon->config, config);
@@ -331,14 +363,13 @@ int daemon_reload(struct daemon *daemon, FILE *report)
 		for (size_t i = 0; i < daemon->n_interfaces; i++)
 			daemon->interfaces[i]->generation++;
 		r = run_config(daemon, config, config);
+		if (r < 0)
+			failure(&why, -r, "no memory to change the queues");
 	}
 	daemon->last_reload_ok = r == 0;
 	if (r < 0) {
-		report_errors(report, &errors);
 		daemon_tell(daemon, XDPD_EVENT_RELOAD_FAILED, LOG_NOTHING,
-			    "reload failed, nothing changed: %s",
-			    errors.n_lines ? errors.lines[0] : strerror(-r));
-		config_errors_clear(&errors);
+			    "reload failed, nothing changed: %s", why.text);
 		return r;
 	}
 	daemon->last_reload = (uint64_t)time(NULL);
@@ -458,6 +489,9 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 		.last_reload_ok = true,
 		.multi_buffer = xsk_takes_fragments(),
 	};
+	r = check_steering(config, why);
+	if (r < 0)
+		return r;
 	r = nic_open(&daemon->nic);
 	if (r < 0)
 		return failure(why, -r, "can't open netlink sockets (%s)", strerrorname_np(-r));

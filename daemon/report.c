@@ -22,14 +22,26 @@ static void report_gone(FILE *report, const struct config_interface *before,
 		fprintf(report, "%s: not all queues any more\n", before->name);
 }
 
+static void report_interface(FILE *report, const struct config_interface *before,
+			     const struct config_interface *after)
+{
+	if (before->mode != after->mode)
+		fprintf(report, "%s: XDP mode changed\n", after->name);
+	if (!config_groups_equal(before, after))
+		fprintf(report, "%s: groups changed\n", after->name);
+	if (!config_steering_equal(before, after))
+		fprintf(report, "%s: steering changed, %zu rules now\n", after->name,
+			after->n_rules);
+}
+
 static void report_come(FILE *report, const struct config_interface *before,
 			const struct config_interface *after)
 {
 	if (!before)
 		fprintf(report, "%s: added, with %zu queues%s\n", after->name, after->n_queues,
 			after->all ? " and all that there are" : "");
-	else if (before->mode != after->mode)
-		fprintf(report, "%s: XDP mode changed\n", after->name);
+	else
+		report_interface(report, before, after);
 	for (size_t i = 0; before && i < after->n_queues; i++) {
 		const struct config_queue *old = config_find_queue(before, after->queues[i].id);
 
@@ -39,7 +51,7 @@ static void report_come(FILE *report, const struct config_interface *before,
 			fprintf(report, "%s queue %u: settings changed\n", after->name,
 				after->queues[i].id);
 		else if (!config_queue_equal(old, &after->queues[i]))
-			fprintf(report, "%s queue %u: access changed\n", after->name,
+			fprintf(report, "%s queue %u: access or worker changed\n", after->name,
 				after->queues[i].id);
 	}
 	if (before && after->all && !before->all)

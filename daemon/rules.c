@@ -125,6 +125,19 @@ int rules_want(struct rules *rules, const struct config_interface *config,
 	return 0;
 }
 
+int rules_check(const struct config_interface *config, struct failure *why)
+{
+	uint8_t slots[CONFIG_GROUPS_MAX];
+	struct rule_set *set = NULL;
+	int r;
+
+	for (uint8_t i = 0; i < CONFIG_GROUPS_MAX; i++)
+		slots[i] = i;
+	r = make_set(&set, config, slots, why);
+	set_free(set);
+	return r;
+}
+
 bool rules_are_pending(const struct rules *rules)
 {
 	return rules->next || (rules->in_force && !rules->counting);

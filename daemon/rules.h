@@ -34,6 +34,9 @@ void rules_clear(struct rules *rules);
 int rules_want(struct rules *rules, const struct config_interface *config,
 	       const uint8_t slots[CONFIG_GROUPS_MAX], struct failure *why);
 
+/* As rules_want(), but only says whether they could be had. */
+int rules_check(const struct config_interface *config, struct failure *why);
+
 /* Some are wanted that are not in force, or the program does not have them yet. */
 bool rules_are_pending(const struct rules *rules);
 

@@ -231,7 +231,7 @@ static int hold_queue(void *argument)
 	const struct ring_sizes sizes = {.rx = 64, .tx = 64, .fill = 64, .completion = 64};
 	struct umem umem;
 	struct xsk xsk;
-	int r = umem_create(&umem, 64, 4096, 0);
+	int r = umem_create(&umem, 64, 4096, 0, false);
 
 	if (r == 0)
 		r = xsk_open(&xsk, &umem, &sizes, true);

@@ -313,7 +313,9 @@ static void structs_have_the_documented_sizes(void **state)
 	assert_int_equal(sizeof(struct xdpd_attach_request), 72);
 	assert_int_equal(sizeof(struct xdpd_region), 24);
 	assert_int_equal(sizeof(struct xdpd_ring_place), 64);
-	assert_int_equal(sizeof(struct xdpd_grant), 352);
+	assert_int_equal(XDPD_GRANT_V1, 352);
+	assert_int_equal(sizeof(struct xdpd_grant), 440);
+	assert_int_equal(sizeof(struct xdpd_trace_request), 40);
 	assert_int_equal(sizeof(struct xdpd_eject_request), 328);
 	assert_int_equal(sizeof(struct xdpd_event), 304);
 }
