@@ -241,8 +241,9 @@ static uint32_t allow(struct handoff *h, uint32_t slot, uint32_t count)
 	}
 	if (quota > share)
 		quota = share;
-	member->allowance = quota < member->room ? quota : member->room;
-	return member->allowance < count ? member->allowance : count;
+	if (quota > member->room)
+		quota = member->room;
+	return quota < count ? quota : count;
 }
 
 static void count_dropped(struct handoff_member *member, uint32_t count)
@@ -332,9 +333,9 @@ static uint64_t copy_entries(struct handoff_member *member, const struct xdp_des
 }
 
 /* Each of the members gets the whole burst, or as much of its beginning as it may. */
-static void receive_unmarked(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
+static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint32_t count,
+			  uint64_t takers)
 {
-	const uint64_t takers = h->roster->unmarked & h->serving;
 	const uint64_t taps = takers & h->roster->taps;
 	uint64_t borrowers = takers & ~taps;
 	uint32_t got[ROSTER_MEMBERS];
@@ -385,41 +386,15 @@ static void receive_unmarked(struct handoff *h, const struct xdp_desc *burst, ui
 	note_sleepers(h, takers);
 }
 
-/* What a member gets of a burst whose frames go different ways. */
-static inline bool stage(struct handoff_member *member, const struct xdp_desc *desc)
-{
-	if (unlikely(!member->allowance)) {
-		count_dropped(member, 1);
-		return false;
-	}
-	member->allowance--;
-	*xdpd_ring_desc(&member->rx, member->rx.own + member->staged++) = *desc;
-	member->staged_bytes += desc->len;
-	return true;
-}
-
-/* The burst's takers, as they are met. */
-struct touched {
-	uint64_t borrowers, taps;
+/* Who gets what of a burst whose frames go different ways: by frame the members, and by member the frames. */
+struct routing {
+	uint64_t takers[HANDOFF_BURST];
+	uint64_t frames[ROSTER_MEMBERS]; /* valid for the slots in `any` */
+	uint64_t holders[HANDOFF_BURST];
+	uint64_t any, all; /* slots that get any frame, that get all */
 };
 
-/* Hands one frame to one member; returns its bit if it holds the frame then. */
-static inline uint64_t give(struct handoff *h, struct touched *touched, uint32_t slot,
-			    const struct xdp_desc *desc)
-{
-	struct handoff_member *member = h->roster->member[slot];
-
-	if (h->roster->taps & SLOT(slot)) {
-		touched->taps |= SLOT(slot);
-		write_tap_entry(h, member, desc);
-		return 0;
-	}
-	if (!(touched->borrowers & SLOT(slot))) {
-		touched->borrowers |= SLOT(slot);
-		(void)allow(h, slot, HANDOFF_BURST);
-	}
-	return stage(member, desc) ? SLOT(slot) : 0;
-}
+static_assert(HANDOFF_BURST <= 64, "a bit for each frame");
 
 /* What the program left before the frame; the memory may be a writable UMEM's. */
 static inline struct xdpd_metadata read_metadata(const struct handoff *h, uint64_t address)
@@ -430,83 +405,116 @@ static inline struct xdpd_metadata read_metadata(const struct handoff *h, uint64
 	return metadata;
 }
 
-/* All who get a frame that is not marked. */
-static uint64_t give_unmarked(struct handoff *h, struct touched *touched,
-			      const struct xdp_desc *desc)
+/* Of each group that gets the frame the member that has the flow's bucket. */
+static inline uint64_t find_takers(const struct roster *roster,
+				   const struct xdpd_metadata *metadata)
 {
-	uint64_t takers = h->roster->unmarked & h->serving, holders = 0;
-	uint32_t slot;
-
-	for
-		EACH_SLOT(slot, takers)
-	holders |= give(h, touched, slot, desc);
-	if (!takers)
-		add(&h->counters.unclaimed, 1);
-	return holders;
-}
-
-static uint64_t give_marked(struct handoff *h, struct touched *touched, const struct xdp_desc *desc,
-			    const struct xdpd_metadata *metadata)
-{
-	const struct roster *roster = h->roster;
 	const uint32_t bucket = metadata->hash & (ROSTER_BUCKETS - 1);
-	uint32_t groups = metadata->groups & roster->groups;
-	uint64_t holders = 0;
+	uint64_t takers = 0;
 
-	if (unlikely(!groups))
-		add(&h->counters.unclaimed, 1);
-	for (; groups; groups &= groups - 1) {
-		uint32_t slot = roster->choice[__builtin_ctz(groups)][bucket];
-
-		if (is_serving(h, slot))
-			holders |= give(h, touched, slot, desc);
-		else
-			add(&h->counters.unclaimed, 1);
-	}
-	return holders;
+	if (unlikely(metadata->epoch != roster->epoch))
+		return roster->unmarked;
+	for (uint32_t groups = metadata->groups & roster->groups; groups; groups &= groups - 1)
+		takers |= SLOT(roster->choice[__builtin_ctz(groups)][bucket]);
+	return takers;
 }
 
-static void withhold(struct handoff *h, uint64_t slots)
+static void read_marks(struct handoff *h, const struct xdp_desc *burst, uint32_t count,
+		       struct routing *routing)
 {
-	uint32_t slot;
+	routing->any = 0;
+	routing->all = ~UINT64_C(0);
+	for (uint32_t i = 0; i < count; i++)
+		__builtin_prefetch(h->umem + burst[i].addr - sizeof(struct xdpd_metadata));
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xdpd_metadata metadata = read_metadata(h, burst[i].addr);
+		const uint64_t takers = find_takers(h->roster, &metadata) & h->serving;
+
+		routing->takers[i] = takers;
+		routing->any |= takers;
+		routing->all &= takers;
+	}
+}
+
+/* From a column for each frame to a row for each member. */
+static void turn_routing(struct handoff *h, struct routing *routing, uint32_t count)
+{
+	uint32_t unclaimed = 0, slot;
 
 	for
-		EACH_SLOT(slot, slots)
-	h->roster->member[slot]->allowance = 0;
+		EACH_SLOT(slot, routing->any)
+	routing->frames[slot] = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		unclaimed += !routing->takers[i];
+		routing->holders[i] = 0;
+		for
+			EACH_SLOT(slot, routing->takers[i])
+		routing->frames[slot] |= UINT64_C(1) << i;
+	}
+	if (unlikely(unclaimed))
+		add(&h->counters.unclaimed, unclaimed);
+}
+
+/* Lends a member its frames of the burst, as many of the first `limit` as it may have. */
+static void distribute(struct handoff *h, struct routing *routing, uint32_t slot,
+		       const struct xdp_desc *burst, uint32_t limit)
+{
+	struct handoff_member *member = h->roster->member[slot];
+	const uint64_t frames = routing->frames[slot];
+	const uint64_t within = limit < 64 ? frames & ((UINT64_C(1) << limit) - 1) : frames;
+	const uint32_t wanted = (uint32_t)__builtin_popcountll(frames);
+	const uint32_t allowed = allow(h, slot, (uint32_t)__builtin_popcountll(within));
+	uint32_t i;
+
+	for
+		EACH_SLOT(i, within)
+		{
+			if (member->staged == allowed)
+				break;
+			*xdpd_ring_desc(&member->rx, member->rx.own + member->staged++) = burst[i];
+			member->staged_bytes += burst[i].len;
+			routing->holders[i] |= SLOT(slot);
+		}
+	if (unlikely(allowed < wanted))
+		count_dropped(member, wanted - allowed);
+	set(&member->held, member->held + allowed);
+	publish(member);
+}
+
+static void distribute_to_tap(struct handoff *h, const struct routing *routing, uint32_t slot,
+			      const struct xdp_desc *burst)
+{
+	struct handoff_member *member = h->roster->member[slot];
+	uint32_t i;
+
+	for
+		EACH_SLOT(i, routing->frames[slot])
+	write_tap_entry(h, member, &burst[i]);
+	publish_tap(member);
 }
 
 static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
 {
-	struct touched touched = {};
-	uint32_t slot;
+	struct routing routing;
+	uint32_t limit, slot;
 
-	for (uint32_t i = 0; i < count; i++)
-		__builtin_prefetch(h->umem + burst[i].addr - sizeof(struct xdpd_metadata));
-	for (uint32_t i = 0; i < count; i++) {
-		const struct xdp_desc *desc = &burst[i];
-		const struct xdpd_metadata metadata = read_metadata(h, desc->addr);
-		uint64_t holders;
-
-		/* Members together must not be lent the last: each was allowed what was left at the start. */
-		if (unlikely(!left_to_lend(h)))
-			withhold(h, touched.borrowers);
-		holders = metadata.epoch == h->roster->epoch
-				  ? give_marked(h, &touched, desc, &metadata)
-				  : give_unmarked(h, &touched, desc);
-		lend(h, frame_of(h, desc->addr), holders);
+	read_marks(h, burst, count, &routing);
+	if (routing.any == routing.all && routing.any) {
+		receive_alike(h, burst, count, routing.any);
+		return;
 	}
+	turn_routing(h, &routing, count);
+	/* Each member may have what is left; together they must not have more. */
+	limit = left_to_lend(h);
 	for
-		EACH_SLOT(slot, touched.borrowers)
-		{
-			struct handoff_member *member = h->roster->member[slot];
-
-			set(&member->held, member->held + member->staged);
-			publish(member);
-		}
+		EACH_SLOT(slot, routing.any & ~h->roster->taps)
+	distribute(h, &routing, slot, burst, limit);
 	for
-		EACH_SLOT(slot, touched.taps)
-	publish_tap(h->roster->member[slot]);
-	note_sleepers(h, touched.borrowers | touched.taps);
+		EACH_SLOT(slot, routing.any & h->roster->taps)
+	distribute_to_tap(h, &routing, slot, burst);
+	for (uint32_t i = 0; i < count; i++)
+		lend(h, frame_of(h, burst[i].addr), routing.holders[i]);
+	note_sleepers(h, routing.any);
 }
 
 uint32_t handoff_receive(struct handoff *h)
@@ -522,7 +530,7 @@ uint32_t handoff_receive(struct handoff *h)
 	if (h->roster->classified)
 		receive_marked(h, burst, count);
 	else
-		receive_unmarked(h, burst, count);
+		receive_alike(h, burst, count, h->roster->unmarked & h->serving);
 	xdpd_ring_advance(&h->rx, count);
 	add(&h->counters.bursts, 1);
 	add(&h->counters.packets, count);

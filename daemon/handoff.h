@@ -75,9 +75,8 @@ struct handoff_member {
 	enum violation violation; /* not NONE: it is passed over */
 
 	/* of the burst under way */
-	uint32_t allowance; /* frames that it may still get */
-	uint32_t staged;    /* entries written beyond rx.own */
-	uint32_t room;	    /* entries that its RX ring had left at the start */
+	uint32_t staged; /* entries written beyond rx.own */
+	uint32_t room;	 /* entries that its RX ring had left at the start */
 	uint64_t staged_bytes;
 
 	struct member_counters counters;
