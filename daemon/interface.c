@@ -360,6 +360,26 @@ void interface_remove_queue(struct interface *interface, uint32_t id, enum detac
 		(interface->n_queues - at) * sizeof(*interface->queues));
 }
 
+struct xdpd_bpf_counter interface_frames_seen(const struct interface *interface)
+{
+	struct xdpd_bpf_counters sum = {};
+	struct xdpd_bpf_counter all = {};
+
+	totals_sum_verdicts(&interface->daemon->totals, interface->name, &sum);
+	for (uint32_t queue = 0; interface->redirect && queue < interface->redirect->queues;
+	     queue++) {
+		struct xdpd_bpf_counters counters;
+
+		if (redirect_counters(interface->redirect, queue, &counters) == 0)
+			verdicts_add(&sum, &counters);
+	}
+	for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
+		all.packets += sum.verdict[i].packets;
+		all.bytes += sum.verdict[i].bytes;
+	}
+	return all;
+}
+
 void interface_describe(const struct interface *interface, struct xdpd_interface_record *ret)
 {
 	const struct redirect *redirect = interface->redirect;

@@ -188,8 +188,12 @@ int rules_put_in_force(struct rules *rules, struct redirect *redirect)
 	rules->counting = true;
 	if (!rules->next)
 		return 0;
-	if (rules->in_force)
+	if (rules->in_force) {
 		hand_on_counters(rules->in_force, set);
+		for (size_t i = 0; i < ENTRIES; i++)
+			if (rules->in_force->entries[i].match)
+				add_counter(&rules->retired, &rules->in_force->entries[i].sum);
+	}
 	set_free(rules->in_force);
 	rules->in_force = TAKE_PTR(rules->next);
 	return 0;
@@ -213,12 +217,44 @@ void rules_suspend(struct rules *rules, struct redirect *redirect)
 	rules->counting = false;
 }
 
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t less(uint64_t from, uint64_t what)
+{
+	return from > what ? from - what : 0;
+}
+
+/* `seen` was read before what the rules counted, so while they count the difference comes out too small, if anything. */
+static void update_plain(struct rules *rules, const struct redirect *redirect,
+			 const struct xdpd_bpf_counter *seen)
+{
+	struct xdpd_bpf_counter sum = rules->retired;
+
+	for (size_t i = 0; i < ENTRIES; i++) {
+		const struct xdpd_bpf_counter counter = counted(rules, redirect, i);
+
+		add_counter(&sum, &counter);
+	}
+	rules->plain.packets = greater(rules->plain.packets, less(seen->packets, sum.packets));
+	rules->plain.bytes = greater(rules->plain.bytes, less(seen->bytes, sum.bytes));
+}
+
+static bool is_plain_default(const struct entry *entry)
+{
+	return !entry->match[0] && entry->action == XDPD_ACTION_REDIRECT && !entry->groups[0];
+}
+
 static void describe(const struct rules *rules, struct redirect *redirect, size_t i,
 		     struct xdpd_rule_record *ret)
 {
 	const struct entry *entry = &rules->in_force->entries[i];
-	const struct xdpd_bpf_counter counter = counted(rules, redirect, i);
+	struct xdpd_bpf_counter counter = counted(rules, redirect, i);
 
+	if (i == XDPD_RULES_MAX && is_plain_default(entry))
+		add_counter(&counter, &rules->plain);
 	*ret = (struct xdpd_rule_record){
 		.rule = i == XDPD_RULES_MAX ? UINT32_MAX : (uint32_t)i,
 		.action = entry->action,
@@ -229,13 +265,14 @@ static void describe(const struct rules *rules, struct redirect *redirect, size_
 	(void)snprintf(ret->groups, sizeof(ret->groups), "%s", entry->groups);
 }
 
-size_t rules_describe(const struct rules *rules, struct redirect *redirect,
-		      struct xdpd_rule_record *ret)
+size_t rules_describe(struct rules *rules, struct redirect *redirect,
+		      const struct xdpd_bpf_counter *seen, struct xdpd_rule_record *ret)
 {
 	size_t n = 0;
 
 	if (!rules->in_force)
 		return 0;
+	update_plain(rules, redirect, seen);
 	for (size_t i = 0; i < rules->in_force->n; i++)
 		describe(rules, redirect, i, &ret[n++]);
 	describe(rules, redirect, XDPD_RULES_MAX, &ret[n++]);

@@ -20,9 +20,11 @@ struct rule_set;
 
 /* Starts as {}; ends with rules_clear(). */
 struct rules {
-	struct rule_set *in_force; /* NULL: none were ever wanted */
-	struct rule_set *next;	   /* NULL: what is in force is wanted */
-	bool counting;		   /* a program has them, and counts */
+	struct rule_set *in_force;	 /* NULL: none were ever wanted */
+	struct rule_set *next;		 /* NULL: what is in force is wanted */
+	bool counting;			 /* a program has them, and counts */
+	struct xdpd_bpf_counter retired; /* what rules that are gone had counted */
+	struct xdpd_bpf_counter plain;	 /* what no rule counted, as it was last told */
 };
 
 void rules_clear(struct rules *rules);
@@ -49,8 +51,12 @@ int rules_put_in_force(struct rules *rules, struct redirect *redirect);
 /* The program is about to go: takes over what it counted. The rules stay wanted. */
 void rules_suspend(struct rules *rules, struct redirect *redirect);
 
-/* Of those in force, the default last. Returns how many: at most XDPD_RULES_MAX + 1. */
-size_t rules_describe(const struct rules *rules, struct redirect *redirect,
-		      struct xdpd_rule_record *ret);
+/*
+ * Of those in force, the default last. Returns how many: at most XDPD_RULES_MAX + 1. `seen` is what all programs of
+ * the interface ever counted. Where all goes to all the program counts no rule [steering_is_plain()]; but what was seen
+ * and no rule has counted was the default's then.
+ */
+size_t rules_describe(struct rules *rules, struct redirect *redirect,
+		      const struct xdpd_bpf_counter *seen, struct xdpd_rule_record *ret);
 
 #endif

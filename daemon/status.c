@@ -94,10 +94,11 @@ static void take_consumers(struct status *status, const struct queue *queue)
 		attachment_describe(at, &status->consumers[status->n_consumers++]);
 }
 
-static void take_rules(struct status *status, const struct interface *interface)
+static void take_rules(struct status *status, struct interface *interface)
 {
 	struct xdpd_rule_record *records = &status->rules[status->n_rules];
-	size_t n = rules_describe(&interface->rules, interface->redirect, records);
+	const struct xdpd_bpf_counter seen = interface_frames_seen(interface);
+	size_t n = rules_describe(&interface->rules, interface->redirect, &seen, records);
 
 	for (size_t i = 0; i < n; i++)
 		(void)snprintf(records[i].device, sizeof(records[i].device), "%s", interface->name);

@@ -50,6 +50,18 @@ struct totals *totals_get(struct totals_table *table, const char *device_name, u
 	return device->queues[queue];
 }
 
+void totals_sum_verdicts(const struct totals_table *table, const char *device,
+			 struct xdpd_bpf_counters *sum)
+{
+	for (size_t i = 0; i < table->n_devices; i++) {
+		if (strcmp(table->devices[i].name, device))
+			continue;
+		for (uint32_t queue = 0; queue < table->devices[i].n_queues; queue++)
+			if (table->devices[i].queues[queue])
+				verdicts_add(sum, &table->devices[i].queues[queue]->verdicts);
+	}
+}
+
 void totals_clear(struct totals_table *table)
 {
 	for (size_t i = 0; i < table->n_devices; i++) {

@@ -38,6 +38,10 @@ struct totals_table {
 /* The entry, made if need be; stays where it is until totals_clear(). NULL: no memory. */
 struct totals *totals_get(struct totals_table *table, const char *device, uint32_t queue);
 
+/* Adds up the verdicts of all its queues. */
+void totals_sum_verdicts(const struct totals_table *table, const char *device,
+			 struct xdpd_bpf_counters *sum);
+
 void totals_clear(struct totals_table *table);
 
 void statistics_add(struct xdp_statistics *sum, const struct xdp_statistics *other);
