@@ -30,8 +30,8 @@ static void report_interface(FILE *report, const struct config_interface *before
 	if (!config_groups_equal(before, after))
 		fprintf(report, "%s: groups changed\n", after->name);
 	if (!config_steering_equal(before, after))
-		fprintf(report, "%s: steering changed, %zu rules now\n", after->name,
-			after->n_rules);
+		fprintf(report, "%s: steering changed, %zu rule%s now\n", after->name,
+			after->n_rules, after->n_rules == 1 ? "" : "s");
 }
 
 static void report_come(FILE *report, const struct config_interface *before,

@@ -37,7 +37,8 @@ struct share {
 	uint32_t n_members;
 	struct member *leaving;
 
-	struct worker *worker; /* NULL: nobody has joined */
+	struct worker *worker;	       /* NULL: nobody has joined */
+	struct config_worker settings; /* that it was told */
 	sd_event_source *news;
 	unsigned char *umem; /* mapped while the worker runs */
 	size_t umem_length;
@@ -125,13 +126,22 @@ static void place_configured(struct share *share, struct group groups[LIMBO + 1]
 	}
 }
 
-static void move_members(struct share *share, const uint8_t to[LIMBO + 1])
+/* True if somebody's bit is another now. */
+static bool move_members(struct share *share, const uint8_t to[LIMBO + 1])
 {
-	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++)
-		if (share->members[slot])
-			share->members[slot]->group = to[share->members[slot]->group];
+	bool moved = false;
+
+	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++) {
+		struct member *member = share->members[slot];
+
+		if (!member)
+			continue;
+		moved |= to[member->group] != member->group;
+		member->group = to[member->group];
+	}
 	for (struct member *member = share->leaving; member; member = member->next)
 		member->group = to[member->group];
+	return moved;
 }
 
 /* As configured, or as large as the kernel's needs leave: half of what can be lent. */
@@ -212,19 +222,22 @@ static void revoke_limbo(struct share *share)
 
 void share_reconfigure(struct share *share)
 {
+	const struct config_worker *settings = &share->queue->settings->worker;
 	struct group groups[LIMBO + 1] = {};
 	uint8_t to[LIMBO + 1] = {};
 	struct worker_denied denied;
+	bool moved;
 
 	place_configured(share, groups);
 	place_others(share, groups, to);
-	move_members(share, to);
+	moved = move_members(share, to);
 	memcpy(share->groups, groups, sizeof(groups));
 	apply_quotas(share);
-	share->stale = true;
+	share->stale |= moved;
 	revoke_limbo(share);
-	if (share->worker) {
-		worker_configure(share->worker, &share->queue->settings->worker, &denied);
+	if (share->worker && memcmp(&share->settings, settings, sizeof(*settings))) {
+		share->settings = *settings;
+		worker_configure(share->worker, settings, &denied);
 		report_denied(share, &denied);
 	}
 }
@@ -673,6 +686,7 @@ static int start_worker(struct share *share, struct failure *why)
 	}
 	share->umem = umem;
 	share->umem_length = length;
+	share->settings = *options.settings;
 	report_denied(share, &denied);
 	r = sd_event_add_io(queue->interface->daemon->event, &share->news,
 			    worker_news_fd(share->worker), EPOLLIN, on_news, share);

@@ -24,6 +24,12 @@
 #define RETRY_FIRST_MS 1
 #define RETRY_LAST_MS  64
 
+/*
+ * Members ring when they give frames back only if the kernel has few. So that the last ones of a run are not shown as
+ * held for ever, they are looked for a few times: after 1, 10, 100 and 1000 ms. Then a sleep is a sleep.
+ */
+#define LENT_LAST_MS 1000
+
 /* Frames by place, all of one moment: the writer's sequence is odd while it writes. */
 struct snapshot {
 	uint32_t sequence;
@@ -185,19 +191,37 @@ static void take_bells(struct worker *worker)
 	}
 }
 
-static void sleep_until_woken(struct worker *worker, int *retry_ms)
+/* How long to sleep at most; both grow while nothing moves. */
+struct patience {
+	int transmission_ms, lent_ms;
+};
+
+#define PATIENCE ((struct patience){RETRY_FIRST_MS, RETRY_FIRST_MS})
+
+static int choose_timeout(const struct handoff *handoff, struct patience *patience)
+{
+	int timeout = -1;
+
+	if (handoff_has_transmission(handoff)) {
+		timeout = patience->transmission_ms;
+		if (patience->transmission_ms < RETRY_LAST_MS)
+			patience->transmission_ms *= 2;
+	} else if (handoff->lent && patience->lent_ms <= LENT_LAST_MS) {
+		timeout = patience->lent_ms;
+		patience->lent_ms *= 10;
+	}
+	return timeout;
+}
+
+static void sleep_until_woken(struct worker *worker, struct patience *patience)
 {
 	struct pollfd fds[] = {
 		{.fd = worker->xsk_fd, .events = POLLIN},
 		{.fd = worker->kick_fd, .events = POLLIN},
 		{.fd = worker->bells_fd, .events = POLLIN},
 	};
-	int timeout = -1;
+	int timeout = choose_timeout(&worker->handoff, patience);
 
-	if (handoff_has_transmission(&worker->handoff)) {
-		timeout = *retry_ms;
-		*retry_ms = *retry_ms < RETRY_LAST_MS ? *retry_ms * 2 : RETRY_LAST_MS;
-	}
 	__atomic_store_n(&worker->sleeps, worker->sleeps + 1, __ATOMIC_RELAXED);
 	if (poll(fds, 3, timeout) > 0) {
 		if (fds[1].revents)
@@ -237,7 +261,7 @@ static void *run(void *context)
 {
 	struct worker *worker = context;
 	struct handoff *handoff = &worker->handoff;
-	int retry_ms = RETRY_FIRST_MS;
+	struct patience patience = PATIENCE;
 	uint32_t rounds = 0;
 
 	__atomic_store_n(&worker->tid, (uint32_t)gettid(), __ATOMIC_RELAXED);
@@ -254,7 +278,7 @@ static void *run(void *context)
 			tell_violations(worker);
 		wake_kernel(worker);
 		if (moved) {
-			retry_ms = RETRY_FIRST_MS;
+			patience = PATIENCE;
 			if (worker->idle || ++rounds % ROUNDS == 0) {
 				(void)mark_time(worker);
 				worker->idle = false;
@@ -267,7 +291,7 @@ static void *run(void *context)
 			continue;
 		}
 		if (handoff_doze(handoff))
-			sleep_until_woken(worker, &retry_ms);
+			sleep_until_woken(worker, &patience);
 		handoff_awake(handoff);
 	}
 	return NULL;
