@@ -184,7 +184,7 @@ install: all
 BUILD_PACKAGES := gcc make clang pkg-config bpftool libbpf-dev libyaml-dev libsystemd-dev libmicrohttpd-dev \
 		  libmnl-dev libjansson-dev libcmocka-dev
 DEMO_PACKAGES  := iproute2 curl util-linux procps
-CHECK_PACKAGES := $(DEMO_PACKAGES) valgrind mmdebstrap systemd-container
+CHECK_PACKAGES := $(DEMO_PACKAGES) valgrind mmdebstrap systemd-container spin
 
 KERNEL_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils zstd
 
