@@ -255,7 +255,9 @@ help:
 	@echo 'make check-tsan    all tests with ThreadSanitizer'
 	@echo 'make check-kernels the live tests on Linux 6.1, 6.12 and 7.2 under qemu (fetches the kernels)'
 	@echo 'make fuzzers       libFuzzer programs under $(BUILD)/fuzz/'
-	@echo 'make bench         compare with libxdp and DPDK (installs them)'
+	@echo 'make bench         compare exclusive delivery with libxdp and DPDK (installs them)'
+	@echo 'make bench-handoff compare the hand-off of shared delivery with memif of DPDK'
+	@echo 'make bench-veth    compare shared delivery with libxdp and AF_PACKET'
 	@echo 'make clean         remove $(BUILD)/'
 
 include tests/bench/bench.mk

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# `make bench`: what it compares with is needed for nothing else, so it is built and installed only here.
+# `make bench` and its like: what they compare with is needed for nothing else, so it is built and installed only here.
 
 BENCH_PACKAGES := iproute2 ethtool util-linux libxdp-dev dpdk-dev valgrind
 BENCH_PEERS    := $(patsubst tests/bench/peers/%.c,$(BUILD)/bench/peers/%,$(wildcard tests/bench/peers/*.c))
@@ -8,10 +8,11 @@ BENCH_PEERS    := $(patsubst tests/bench/peers/%.c,$(BUILD)/bench/peers/%,$(wild
 $(BUILD)/bench/peers/%: $(BUILD)/obj/tests/bench/peers/%.o $(BUILD)/libxdpd.a | $(BUILD)/bench/peers/
 	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ -lxdp -lbpf
 
-.PHONY: bench deps-bench
+.PHONY: bench bench-handoff bench-veth deps-bench
 deps-bench: | $(BUILD)/
 	$(call install_missing,$(BUILD_PACKAGES) $(BENCH_PACKAGES))
 
-bench: deps-bench
+# Exclusive delivery; the hand-off of shared delivery alone; shared delivery on a veth.
+bench bench-handoff bench-veth: deps-bench
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCHES) $(BENCH_PEERS)
-	@BUILD=$(BUILD) tests/bench/run
+	@BUILD=$(BUILD) tests/bench/$(if $(filter bench,$@),run,$(patsubst bench-%,%-run,$@))

@@ -13,11 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BURST 64
+#define BURST	64
+#define WAIT_MS 100 /* a signal may come right before the sleep */
 
 struct receiver {
 	const char *device;
 	const char *socket; /* the daemon's */
+	const char *group;  /* of shared delivery; NULL: its own */
+	int waits;	    /* it sleeps when there is nothing: for receivers that share a CPU */
 	uint64_t frames;
 	uint64_t seen; /* the sum of the frames' first bytes: each was looked at */
 };
@@ -36,20 +39,30 @@ __attribute__((noreturn)) static inline void receiver_die(const char *what, int 
 	exit(2);
 }
 
-/* [-s SOCKET] DEVICE */
+/* [-s SOCKET] [-g GROUP] [-w] DEVICE */
 static inline struct receiver receiver_begin(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = receiver_stop};
 	struct receiver receiver = {0};
 	int option;
 
-	while ((option = getopt(argc, argv, "s:")) != -1) {
-		if (option == '?')
+	while ((option = getopt(argc, argv, "s:g:w")) != -1) {
+		switch (option) {
+		case 's':
+			receiver.socket = optarg;
+			break;
+		case 'g':
+			receiver.group = optarg;
+			break;
+		case 'w':
+			receiver.waits = 1;
+			break;
+		default:
 			exit(1);
-		receiver.socket = optarg;
+		}
 	}
 	if (optind != argc - 1) {
-		(void)fprintf(stderr, "usage: %s [-s SOCKET] DEVICE\n", argv[0]);
+		(void)fprintf(stderr, "usage: %s [-s SOCKET] [-g GROUP] [-w] DEVICE\n", argv[0]);
 		exit(1);
 	}
 	receiver.device = argv[optind];
