@@ -18,6 +18,7 @@
  *     NO_FENCE_DOZE      the worker sets its flags and looks at fill and TX again without one
  *     NO_SECOND_LOOK     the member sleeps without looking at RX again
  *     CLEAR_AFTER_BYTE   the worker clears the member's flag only after it has sent the byte
+ *     BYTES_AFTER_LOOK   the member reads the bytes of its socket after it has looked at RX again
  */
 
 #define FRAMES	2 /* of the UMEM: the worker runs out of them, so it sleeps for fill as well */
@@ -65,7 +66,7 @@ inline fence(me)
 	empty(buffer[me])
 }
 
-/* send() and poll() take locks in the kernel, which drain the buffer as well. */
+/* send(), poll() and recv() take locks in the kernel, which drain the buffer as well. */
 inline send_byte(me, to)
 {
 	atomic {
@@ -74,12 +75,19 @@ inline send_byte(me, to)
 	}
 }
 
-inline sleep(me)
+inline poll(me)
 {
 	atomic {
 		empty(buffer[me]);
-		readable[me];
-		readable[me] = 0 /* all bytes are read at once */
+		readable[me]
+	}
+}
+
+inline read_bytes(me)
+{
+	atomic {
+		empty(buffer[me]);
+		readable[me] = 0
 	}
 }
 
@@ -132,21 +140,33 @@ proctype member()
 		store(MEMBER, TX_PRODUCER, sent);
 		ring_doorbell(TX_FLAGS)
 
-	/* xdpd_wait(): nothing is there */
+	/* xdpd_wait(), or settle_down() of who sleeps on xdpd_fd(): nothing is there */
 	:: taken < RECEIVE && LOAD(MEMBER, RX_PRODUCER) == taken ->
+#ifndef BYTES_AFTER_LOOK
+		if
+		:: read_bytes(MEMBER) /* settle_down() */
+		:: true
+		fi;
+#endif
 		store(MEMBER, RX_FLAGS, 1);
 #ifndef NO_FENCE_SLEEP
 		fence(MEMBER);
 #endif
-#ifdef NO_SECOND_LOOK
-		sleep(MEMBER)
-#else
 		if
-		/* The flag stays set: the worker clears it and sends a byte more than is needed. */
-		:: LOAD(MEMBER, RX_PRODUCER) != taken
-		:: else -> sleep(MEMBER)
-		fi
+#ifndef NO_SECOND_LOOK
+		:: LOAD(MEMBER, RX_PRODUCER) != taken ->
+			store(MEMBER, RX_FLAGS, 0) /* a byte may come although */
+		:: LOAD(MEMBER, RX_PRODUCER) == taken ->
+#else
+		:: true ->
 #endif
+#ifdef BYTES_AFTER_LOOK
+			read_bytes(MEMBER);
+#endif
+			poll(MEMBER);
+			store(MEMBER, RX_FLAGS, 0);
+			read_bytes(MEMBER)
+		fi
 	:: taken == RECEIVE && sent == SEND -> break
 	od
 }
@@ -196,7 +216,9 @@ proctype worker()
 		:: else ->
 			if
 			:: LOAD(WORKER, TX_PRODUCER) != transmitted
-			:: else -> sleep(WORKER)
+			:: else ->
+				poll(WORKER);
+				read_bytes(WORKER)
 			fi
 		fi;
 		store(WORKER, FILL_FLAGS, 0);
