@@ -139,6 +139,7 @@ memif_command() {
 # receives.
 memif() {
 	local server client rate to_server to_client
+	local -x RUNTIME_DIRECTORY=$work # what DPDK leaves goes with it
 	rm -f "$work"/memif.* "$work"/memif-*
 	mkfifo "$work/memif-server" "$work/memif-client"
 	: >"$work/memif-server.log"
