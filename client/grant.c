@@ -53,22 +53,27 @@ static void keep_mapping(struct parts *parts, void *address, size_t length)
 	parts->mappings[parts->n_mappings++] = (struct xdpd_mapping){address, length};
 }
 
+static int check_region(const struct parts *parts, const struct xdpd_region *region)
+{
+	const struct xdpd_received *received = parts->received;
+
+	if (region->fd >= received->n_fds)
+		return -EPROTO;
+	return check_extent(received->fds[region->fd], region,
+			    received->grant.flags & XDPD_GRANT_EXCLUSIVE);
+}
+
 /* To `address`, over what is mapped there, or anywhere if it is NULL. */
 static int map_at(const struct parts *parts, const struct xdpd_region *region, void *address,
 		  bool writable, void **ret)
 {
-	const struct xdpd_received *received = parts->received;
-	int r;
+	int r = check_region(parts, region);
 
-	if (region->fd >= received->n_fds)
-		return -EPROTO;
-	r = check_extent(received->fds[region->fd], region,
-			 received->grant.flags & XDPD_GRANT_EXCLUSIVE);
 	if (r < 0)
 		return r;
 	address = mmap(address, region->length, PROT_READ | (writable ? PROT_WRITE : 0),
 		       MAP_SHARED | MAP_POPULATE | (address ? MAP_FIXED : 0),
-		       received->fds[region->fd], (off_t)region->offset);
+		       parts->received->fds[region->fd], (off_t)region->offset);
 	if (address == MAP_FAILED)
 		return -errno;
 	*ret = address;
@@ -202,15 +207,22 @@ static int map_copies(const struct xdpd_grant *grant, void *space)
 		       : 0;
 }
 
+static bool is_writable(const struct xdpd_grant *grant)
+{
+	return (grant->flags & XDPD_GRANT_WRITABLE) && !(grant->umem.flags & XDPD_REGION_READ_ONLY);
+}
+
 /* The frames to transmit with lie right behind the UMEM, as their addresses do. */
 static int map_space(struct parts *parts, const struct xdpd_grant *grant, void **ret)
 {
 	const size_t length = grant->umem.length + grant->transmit.length;
-	const bool writable = (grant->flags & XDPD_GRANT_WRITABLE) &&
-			      !(grant->umem.flags & XDPD_REGION_READ_ONLY);
 	void *space, *mapped;
-	int r;
+	int r = check_region(parts, &grant->umem);
 
+	if (r == 0 && grant->transmit.length)
+		r = check_region(parts, &grant->transmit);
+	if (r < 0)
+		return r;
 	space = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (space == MAP_FAILED)
 		return -errno;
@@ -218,7 +230,7 @@ static int map_space(struct parts *parts, const struct xdpd_grant *grant, void *
 	if (grant->flags & XDPD_GRANT_TAP)
 		r = map_copies(grant, space);
 	else
-		r = map_at(parts, &grant->umem, space, writable, &mapped);
+		r = map_at(parts, &grant->umem, space, is_writable(grant), &mapped);
 	if (r == 0 && grant->transmit.length)
 		r = map_at(parts, &grant->transmit, (char *)space + grant->umem.length, true,
 			   &mapped);
@@ -313,7 +325,7 @@ static uint64_t *stack_spares(uint32_t size, uint64_t first, uint32_t count, uin
 
 static int take_exclusive(struct parts *parts, const struct xdpd_grant *grant, struct xdpd *x)
 {
-	void *umem;
+	void *umem = NULL;
 	int r = map_region(parts, &grant->umem, &umem);
 
 	if (r == 0)
@@ -341,7 +353,7 @@ static int take_shared(struct parts *parts, const struct xdpd_grant *grant, uint
 		return r;
 	x->umem = space;
 	x->lent = grant->umem.length;
-	x->read_only = !tap && !(grant->flags & XDPD_GRANT_WRITABLE);
+	x->read_only = !tap && !is_writable(grant);
 	x->spare_size = x->spares = grant->transmit_frames;
 	/* Who has frames of its own may give them back with the others: they are sorted. */
 	x->owed = !tap && x->spare_size;

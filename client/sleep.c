@@ -114,11 +114,13 @@ void xdpd_sleep_end(struct xdpd_client *client, bool woken)
 	if (!client->sleep_flags)
 		return;
 	if (!client->fd_wanted) {
-		arm(client, false);
+		if (client->armed)
+			arm(client, false);
 		if (woken)
 			read_bytes(client);
 	} else if (xdpd_is_receivable(client)) {
-		arm(client, false);
+		if (client->armed)
+			arm(client, false);
 		/* The byte stays where it is, and keeps the set readable. */
 		if (!woken)
 			kick(client, true);

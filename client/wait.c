@@ -143,7 +143,10 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 			xdpd_connection_listen(&client->connection);
 			return client->connection.ended ? client->connection.ended : r;
 		}
-		left = xdpd_sleep_begin(client) ? xdpd_milliseconds_until(deadline) : 0;
+		left = xdpd_milliseconds_until(deadline);
+		/* Who only looks need not be woken, unless it goes on to sleep by itself. */
+		if ((left != 0 || client->fd_wanted) && !xdpd_sleep_begin(client))
+			left = 0;
 		if (r > 0) {
 			n = poll(fds, 2, shorter(left, retry));
 			retry = retry < RETRY_MAX ? retry * 2 : RETRY_MAX;
