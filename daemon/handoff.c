@@ -14,9 +14,9 @@
 #define TURN_BYTES 32768
 
 #define SLOT(slot) (UINT64_C(1) << (slot))
-#define EACH_SLOT(slot, mask)                                                              \
-	(uint64_t rest_ = (mask); rest_ && ((slot) = (uint32_t)__builtin_ctzll(rest_), 1); \
-	 rest_ &= rest_ - 1)
+#define FOR_EACH_SLOT(slot, mask)                                                              \
+	for (uint64_t rest_ = (mask); rest_ && ((slot) = (uint32_t)__builtin_ctzll(rest_), 1); \
+	     rest_ &= rest_ - 1)
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
@@ -207,9 +207,8 @@ uint32_t handoff_collect(struct handoff *h)
 {
 	uint32_t total = 0, slot;
 
-	for
-		EACH_SLOT(slot, h->serving & ~h->roster->taps)
-	total += collect_from(h, slot);
+	FOR_EACH_SLOT(slot, h->serving & ~h->roster->taps)
+		total += collect_from(h, slot);
 	return total;
 }
 
@@ -270,11 +269,10 @@ static void note_sleepers(struct handoff *h, uint64_t slots)
 	uint32_t slot;
 
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for
-		EACH_SLOT(slot, slots)
-	if (__atomic_load_n(h->roster->member[slot]->rx.flags, __ATOMIC_RELAXED) &
-	    XDP_RING_NEED_WAKEUP)
-		h->wake |= SLOT(slot);
+	FOR_EACH_SLOT(slot, slots)
+		if (__atomic_load_n(h->roster->member[slot]->rx.flags, __ATOMIC_RELAXED) &
+		    XDP_RING_NEED_WAKEUP)
+			h->wake |= SLOT(slot);
 }
 
 /*
@@ -341,20 +339,18 @@ static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint3
 	uint32_t got[ROSTER_MEMBERS];
 	uint32_t least = count, slot;
 
-	for
-		EACH_SLOT(slot, borrowers)
-		{
-			struct handoff_member *member = h->roster->member[slot];
+	FOR_EACH_SLOT(slot, borrowers) {
+		struct handoff_member *member = h->roster->member[slot];
 
-			got[slot] = allow(h, slot, count);
-			if (got[slot] < least)
-				least = got[slot];
-			member->staged_bytes = copy_entries(member, burst, got[slot]);
-			member->staged = got[slot];
-			set(&member->held, member->held + got[slot]);
-			if (unlikely(got[slot] < count))
-				count_dropped(member, count - got[slot]);
-		}
+		got[slot] = allow(h, slot, count);
+		if (got[slot] < least)
+			least = got[slot];
+		member->staged_bytes = copy_entries(member, burst, got[slot]);
+		member->staged = got[slot];
+		set(&member->held, member->held + got[slot]);
+		if (unlikely(got[slot] < count))
+			count_dropped(member, count - got[slot]);
+	}
 	if (!borrowers)
 		least = 0;
 	for (uint32_t i = 0; i < least; i++)
@@ -363,24 +359,20 @@ static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint3
 	for (uint32_t i = least; i < count; i++) {
 		uint64_t holders = 0;
 
-		for
-			EACH_SLOT(slot, borrowers)
-		if (i < got[slot])
-			holders |= SLOT(slot);
+		FOR_EACH_SLOT(slot, borrowers)
+			if (i < got[slot])
+				holders |= SLOT(slot);
 		lend(h, frame_of(h, burst[i].addr), holders);
 	}
-	for
-		EACH_SLOT(slot, borrowers)
-	publish(h->roster->member[slot]);
-	for
-		EACH_SLOT(slot, taps)
-		{
-			struct handoff_member *member = h->roster->member[slot];
+	FOR_EACH_SLOT(slot, borrowers)
+		publish(h->roster->member[slot]);
+	FOR_EACH_SLOT(slot, taps) {
+		struct handoff_member *member = h->roster->member[slot];
 
-			for (uint32_t i = 0; i < count; i++)
-				write_tap_entry(h, member, &burst[i]);
-			publish_tap(member);
-		}
+		for (uint32_t i = 0; i < count; i++)
+			write_tap_entry(h, member, &burst[i]);
+		publish_tap(member);
+	}
 	if (!takers)
 		add(&h->counters.unclaimed, count);
 	note_sleepers(h, takers);
@@ -441,40 +433,56 @@ static void turn_routing(struct handoff *h, struct routing *routing, uint32_t co
 {
 	uint32_t unclaimed = 0, slot;
 
-	for
-		EACH_SLOT(slot, routing->any)
-	routing->frames[slot] = 0;
+	FOR_EACH_SLOT(slot, routing->any)
+		routing->frames[slot] = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		unclaimed += !routing->takers[i];
 		routing->holders[i] = 0;
-		for
-			EACH_SLOT(slot, routing->takers[i])
-		routing->frames[slot] |= UINT64_C(1) << i;
+		FOR_EACH_SLOT(slot, routing->takers[i])
+			routing->frames[slot] |= UINT64_C(1) << i;
 	}
 	if (unlikely(unclaimed))
 		add(&h->counters.unclaimed, unclaimed);
 }
 
-/* Lends a member its frames of the burst, as many of the first `limit` as it may have. */
+/* The frames of the burst that may be lent at all: the first ones that somebody borrows, as many as are left. */
+static uint64_t find_lendable(const struct handoff *h, const struct routing *routing,
+			      uint64_t borrowers)
+{
+	const uint32_t left = left_to_lend(h);
+	uint64_t wanted = 0, rest;
+	uint32_t slot;
+
+	FOR_EACH_SLOT(slot, borrowers)
+		wanted |= routing->frames[slot];
+	if (left >= HANDOFF_BURST)
+		return wanted;
+	rest = wanted;
+	for (uint32_t i = 0; i < left; i++)
+		rest &= rest - 1;
+	return wanted & ~rest;
+}
+
+/* Lends a member its frames of the burst, as many of the lendable ones as it may have. */
 static void distribute(struct handoff *h, struct routing *routing, uint32_t slot,
-		       const struct xdp_desc *burst, uint32_t limit)
+		       const struct xdp_desc *burst, uint64_t lendable)
 {
 	struct handoff_member *member = h->roster->member[slot];
 	const uint64_t frames = routing->frames[slot];
-	const uint64_t within = limit < 64 ? frames & ((UINT64_C(1) << limit) - 1) : frames;
+	const uint64_t within = frames & lendable;
 	const uint32_t wanted = (uint32_t)__builtin_popcountll(frames);
-	const uint32_t allowed = allow(h, slot, (uint32_t)__builtin_popcountll(within));
-	uint32_t i;
+	const uint32_t possible = (uint32_t)__builtin_popcountll(within);
+	uint32_t allowed = allow(h, slot, wanted), i;
 
-	for
-		EACH_SLOT(i, within)
-		{
-			if (member->staged == allowed)
-				break;
-			*xdpd_ring_desc(&member->rx, member->rx.own + member->staged++) = burst[i];
-			member->staged_bytes += burst[i].len;
-			routing->holders[i] |= SLOT(slot);
-		}
+	if (allowed > possible)
+		allowed = possible;
+	FOR_EACH_SLOT(i, within) {
+		if (member->staged == allowed)
+			break;
+		*xdpd_ring_desc(&member->rx, member->rx.own + member->staged++) = burst[i];
+		member->staged_bytes += burst[i].len;
+		routing->holders[i] |= SLOT(slot);
+	}
 	if (unlikely(allowed < wanted))
 		count_dropped(member, wanted - allowed);
 	set(&member->held, member->held + allowed);
@@ -487,16 +495,16 @@ static void distribute_to_tap(struct handoff *h, const struct routing *routing, 
 	struct handoff_member *member = h->roster->member[slot];
 	uint32_t i;
 
-	for
-		EACH_SLOT(i, routing->frames[slot])
-	write_tap_entry(h, member, &burst[i]);
+	FOR_EACH_SLOT(i, routing->frames[slot])
+		write_tap_entry(h, member, &burst[i]);
 	publish_tap(member);
 }
 
 static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
 {
 	struct routing routing;
-	uint32_t limit, slot;
+	uint64_t borrowers, lendable;
+	uint32_t slot;
 
 	read_marks(h, burst, count, &routing);
 	if (routing.any == routing.all && routing.any) {
@@ -504,14 +512,12 @@ static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint
 		return;
 	}
 	turn_routing(h, &routing, count);
-	/* Each member may have what is left; together they must not have more. */
-	limit = left_to_lend(h);
-	for
-		EACH_SLOT(slot, routing.any & ~h->roster->taps)
-	distribute(h, &routing, slot, burst, limit);
-	for
-		EACH_SLOT(slot, routing.any & h->roster->taps)
-	distribute_to_tap(h, &routing, slot, burst);
+	borrowers = routing.any & ~h->roster->taps;
+	lendable = find_lendable(h, &routing, borrowers);
+	FOR_EACH_SLOT(slot, borrowers)
+		distribute(h, &routing, slot, burst, lendable);
+	FOR_EACH_SLOT(slot, routing.any & h->roster->taps)
+		distribute_to_tap(h, &routing, slot, burst);
 	for (uint32_t i = 0; i < count; i++)
 		lend(h, frame_of(h, burst[i].addr), routing.holders[i]);
 	note_sleepers(h, routing.any);
@@ -742,23 +748,21 @@ uint32_t handoff_transmit(struct handoff *h)
 	if (!h->tx.size)
 		return 0;
 	for (int half = 0; half < 2; half++) {
-		for
-			EACH_SLOT(slot, h->serving & (half ? ~first_half : first_half))
-			{
-				uint32_t taken = take_turn(h, &outlet, slot);
+		FOR_EACH_SLOT(slot, h->serving & (half ? ~first_half : first_half)) {
+			uint32_t taken = take_turn(h, &outlet, slot);
 
-				total += taken;
-				if (taken)
-					sleepers |= SLOT(slot);
-				/* Only who has more to send is interrupted. */
-				if (outlet.closed) {
-					h->turn = slot;
-					h->interrupted = true;
-					goto full;
-				}
-				if (slot == h->turn)
-					h->interrupted = false;
+			total += taken;
+			if (taken)
+				sleepers |= SLOT(slot);
+			/* Only who has more to send is interrupted. */
+			if (outlet.closed) {
+				h->turn = slot;
+				h->interrupted = true;
+				goto full;
 			}
+			if (slot == h->turn)
+				h->interrupted = false;
+		}
 	}
 	/* Completions give back frames to copy to, and the first that lacked one goes on then. */
 	if (outlet.starved) {
@@ -918,25 +922,21 @@ bool handoff_doze(struct handoff *h)
 	const bool sends = h->tx.size && xdpd_ring_room(&h->tx, 1);
 	uint32_t slot;
 
-	for
-		EACH_SLOT(slot, h->serving)
-		{
-			set_flags(&h->roster->member[slot]->tx, XDP_RING_NEED_WAKEUP);
-			if (few)
-				set_flags(&h->roster->member[slot]->fill, XDP_RING_NEED_WAKEUP);
-		}
+	FOR_EACH_SLOT(slot, h->serving) {
+		set_flags(&h->roster->member[slot]->tx, XDP_RING_NEED_WAKEUP);
+		if (few)
+			set_flags(&h->roster->member[slot]->fill, XDP_RING_NEED_WAKEUP);
+	}
 	/* Either a member sees the flag after it moved its index, or we see the index here. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (has_entries(&h->rx) || has_entries(&h->completion))
 		return false;
-	for
-		EACH_SLOT(slot, h->serving)
-		{
-			struct handoff_member *member = h->roster->member[slot];
+	FOR_EACH_SLOT(slot, h->serving) {
+		struct handoff_member *member = h->roster->member[slot];
 
-			if ((sends && has_to_send(h, slot)) || (few && has_entries(&member->fill)))
-				return false;
-		}
+		if ((sends && has_to_send(h, slot)) || (few && has_entries(&member->fill)))
+			return false;
+	}
 	return true;
 }
 
@@ -944,12 +944,10 @@ void handoff_awake(struct handoff *h)
 {
 	uint32_t slot;
 
-	for
-		EACH_SLOT(slot, h->serving)
-		{
-			set_flags(&h->roster->member[slot]->tx, 0);
-			set_flags(&h->roster->member[slot]->fill, 0);
-		}
+	FOR_EACH_SLOT(slot, h->serving) {
+		set_flags(&h->roster->member[slot]->tx, 0);
+		set_flags(&h->roster->member[slot]->fill, 0);
+	}
 }
 
 bool handoff_has_transmission(const struct handoff *h)
@@ -960,10 +958,9 @@ bool handoff_has_transmission(const struct handoff *h)
 		return false;
 	if (h->forwarded || h->stacked < h->frames - h->receive_frames)
 		return true;
-	for
-		EACH_SLOT(slot, h->serving)
-	if (h->roster->member[slot]->tx.peer != h->roster->member[slot]->tx.own)
-		return true;
+	FOR_EACH_SLOT(slot, h->serving)
+		if (h->roster->member[slot]->tx.peer != h->roster->member[slot]->tx.own)
+			return true;
 	return false;
 }
 

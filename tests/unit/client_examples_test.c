@@ -12,7 +12,10 @@ static bool has_example(const char *name, char ret[256])
 	const char *build = getenv("BUILD");
 
 	snprintf(ret, 256, "%s/examples/%s", build ? build : "build", name);
-	return access(ret, X_OK) == 0;
+	if (access(ret, X_OK) == 0)
+		return true;
+	print_message("skipped: %s is not built\n", ret);
+	return false;
 }
 
 /* ---- a worker that goes on by itself ---- */
