@@ -397,52 +397,65 @@ static inline struct xdpd_metadata read_metadata(const struct handoff *h, uint64
 	return metadata;
 }
 
-/* Of each group that gets the frame the member that has the flow's bucket. */
+/* Of each group that gets the frame the member that has the flow's bucket, there or not. */
 static inline uint64_t find_takers(const struct roster *roster,
 				   const struct xdpd_metadata *metadata)
 {
 	const uint32_t bucket = metadata->hash & (ROSTER_BUCKETS - 1);
 	uint64_t takers = 0;
 
-	if (unlikely(metadata->epoch != roster->epoch))
-		return roster->unmarked;
 	for (uint32_t groups = metadata->groups & roster->groups; groups; groups &= groups - 1)
 		takers |= SLOT(roster->choice[__builtin_ctz(groups)][bucket]);
 	return takers;
 }
 
+/* How often a frame is not taken that was meant to be. */
+static inline uint32_t count_unclaimed(uint64_t takers, uint64_t serving)
+{
+	return takers ? (uint32_t)__builtin_popcountll(takers & ~serving) : 1;
+}
+
 static void read_marks(struct handoff *h, const struct xdp_desc *burst, uint32_t count,
 		       struct routing *routing)
 {
-	routing->any = 0;
-	routing->all = ~UINT64_C(0);
+	const struct roster *roster = h->roster;
+	const uint64_t serving = h->serving;
+	uint64_t any = 0, all = ~UINT64_C(0);
+	uint32_t unclaimed = 0;
+
 	for (uint32_t i = 0; i < count; i++)
 		__builtin_prefetch(h->umem + burst[i].addr - sizeof(struct xdpd_metadata));
 	for (uint32_t i = 0; i < count; i++) {
 		const struct xdpd_metadata metadata = read_metadata(h, burst[i].addr);
-		const uint64_t takers = find_takers(h->roster, &metadata) & h->serving;
+		uint64_t takers = roster->unmarked & serving;
 
+		if (metadata.epoch == roster->epoch)
+			takers = find_takers(roster, &metadata);
+		if (unlikely(!takers || takers & ~serving))
+			unclaimed += count_unclaimed(takers, serving);
+		takers &= serving;
 		routing->takers[i] = takers;
-		routing->any |= takers;
-		routing->all &= takers;
+		any |= takers;
+		all &= takers;
 	}
+	routing->any = any;
+	routing->all = all;
+	if (unlikely(unclaimed))
+		add(&h->counters.unclaimed, unclaimed);
 }
 
 /* From a column for each frame to a row for each member. */
-static void turn_routing(struct handoff *h, struct routing *routing, uint32_t count)
+static void turn_routing(struct routing *routing, uint32_t count)
 {
-	uint32_t unclaimed = 0, slot;
+	uint32_t slot;
 
 	FOR_EACH_SLOT(slot, routing->any)
 		routing->frames[slot] = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		unclaimed += !routing->takers[i];
 		routing->holders[i] = 0;
 		FOR_EACH_SLOT(slot, routing->takers[i])
 			routing->frames[slot] |= UINT64_C(1) << i;
 	}
-	if (unlikely(unclaimed))
-		add(&h->counters.unclaimed, unclaimed);
 }
 
 /* The frames of the burst that may be lent at all: the first ones that somebody borrows, as many as are left. */
@@ -511,7 +524,7 @@ static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint
 		receive_alike(h, burst, count, routing.any);
 		return;
 	}
-	turn_routing(h, &routing, count);
+	turn_routing(&routing, count);
 	borrowers = routing.any & ~h->roster->taps;
 	lendable = find_lendable(h, &routing, borrowers);
 	FOR_EACH_SLOT(slot, borrowers)

@@ -277,7 +277,8 @@ static void check_received_by(uint32_t slot, const struct xdp_desc *meant, uint3
 		assert_int_equal(got, n_meant);
 	if (no_room)
 		assert_int_equal(player->rx.producer - player->rx.consumer, player->rx.in.size);
-	if (no_quota)
+	/* Of a burst that there is not enough left for, only the first frames are lent to whoever may have them. */
+	if (no_quota && before.left >= HANDOFF_BURST)
 		assert_true(held >= player->member.quota || held >= left);
 	if (got && !is_tap)
 		assert_true(held <= player->member.quota && held <= before.left);
