@@ -38,6 +38,7 @@ struct frame {
 	__u16 source_port, destination_port;
 	__u32 proto;
 	__u32 family; /* 0: IPv4, 1: IPv6 */
+	__u32 next, offset; /* of the header that is read next, while IPv6 headers are read */
 	struct address source, destination;
 };
 
@@ -47,10 +48,13 @@ static __always_inline bool has_ports(__u32 proto)
 	       proto == IPPROTO_SCTP || proto == PROTO_DCCP;
 }
 
+#define EXTENSIONS                                                                         \
+	(1ull << IPPROTO_HOPOPTS | 1ull << IPPROTO_ROUTING | 1ull << IPPROTO_FRAGMENT |    \
+	 1ull << IPPROTO_AH | 1ull << IPPROTO_DSTOPTS)
+
 static __always_inline bool is_extension(__u32 proto)
 {
-	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
-	       proto == IPPROTO_AH || proto == IPPROTO_FRAGMENT;
+	return proto < 64 && EXTENSIONS >> proto & 1;
 }
 
 static __always_inline void set_ports(struct frame *frame, __be32 ports)
@@ -157,36 +161,51 @@ struct extension {
 	__u8 length; /* of the rest, in units of 8 bytes; AH: of all of it but 8 bytes, in units of 4 */
 };
 
-static __always_inline void read_ipv6(struct xdp_md *ctx, struct frame *frame, __u32 offset)
+/*
+ * Goes on to the next header; false: it can't be had. Where that is stands in the frame's memory, which the verifier
+ * does not follow (`volatile`), so that it need not look at each way through six headers.
+ */
+static __always_inline bool skip_extension(struct xdp_md *ctx, volatile struct frame *frame)
 {
 	struct extension extension;
-	struct ipv6hdr ip;
-	__u32 proto;
+	__u32 length;
 
-	if (!read_bytes(ctx, offset, &ip, sizeof(ip)) || ip.version != 6)
+	if (!read_bytes(ctx, frame->offset, &extension, sizeof(extension)))
+		return false;
+	length = frame->next == IPPROTO_AH ? (extension.length + 2u) * 4 :
+					     (extension.length + 1u) * 8;
+	frame->offset += length;
+	frame->next = extension.next;
+	return true;
+}
+
+static __always_inline void read_ipv6(struct xdp_md *ctx, struct frame *frame)
+{
+	volatile struct frame *at = frame;
+	struct ipv6hdr ip;
+
+	if (!read_bytes(ctx, at->offset, &ip, sizeof(ip)) || ip.version != 6)
 		return;
 	set_ipv6_addresses(frame, &ip);
-	offset += sizeof(ip);
-	proto = ip.nexthdr;
-	for (int i = 0; i < EXTENSIONS_MAX && is_extension(proto); i++) {
-		if (proto == IPPROTO_FRAGMENT)
-			frame->fragment = 1;
-		if (!read_bytes(ctx, offset, &extension, sizeof(extension)))
+	at->offset += sizeof(ip);
+	at->next = ip.nexthdr;
+#pragma unroll
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		if (!is_extension(at->next))
+			break;
+		if (at->next == IPPROTO_FRAGMENT)
+			at->fragment = 1;
+		if (!skip_extension(ctx, at))
 			return;
-		if (frame->fragment) {
-			frame->has |= XDPD_PART_PROTO;
-			frame->proto = extension.next;
-			return;
-		}
-		offset += proto == IPPROTO_AH ? (extension.length + 2u) * 4 :
-						(extension.length + 1u) * 8;
-		proto = extension.next;
+		if (at->fragment)
+			break;
 	}
-	if (is_extension(proto))
+	if (!at->fragment && is_extension(at->next))
 		return;
-	frame->has |= XDPD_PART_PROTO;
-	frame->proto = proto;
-	read_ports(ctx, frame, offset);
+	at->has |= XDPD_PART_PROTO;
+	at->proto = at->next;
+	if (!at->fragment)
+		read_ports(ctx, frame, at->offset);
 }
 
 static __always_inline bool is_tag(__be16 type)
@@ -225,10 +244,12 @@ __noinline int read_any(struct xdp_md *ctx, struct frame *frame)
 	}
 	frame->has |= XDPD_PART_ETHERTYPE;
 	frame->ethertype = bpf_ntohs(tag.type);
-	if (tag.type == bpf_htons(ETH_P_IP))
+	if (tag.type == bpf_htons(ETH_P_IP)) {
 		read_ipv4(ctx, frame, offset);
-	else if (tag.type == bpf_htons(ETH_P_IPV6))
-		read_ipv6(ctx, frame, offset);
+	} else if (tag.type == bpf_htons(ETH_P_IPV6)) {
+		frame->offset = offset;
+		read_ipv6(ctx, frame);
+	}
 	return 0;
 }
 

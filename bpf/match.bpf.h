@@ -2,10 +2,14 @@
 /*
  * Which rule a frame matches first: see bpf/steering.h.
  *
- * What was found is written into memory that the verifier does not follow (hence `volatile`), so that all ways through
- * one search are the same to it when the next begins: they add up instead of being multiplied. Without CAP_PERFMON it
- * also wants each place that indexes to do so within the same bounds on all ways to it, so all indices are masked
- * right before their use.
+ * Without CAP_PERFMON the verifier also follows what a CPU would do that guessed a branch wrong, and each place on the
+ * stack costs a barrier when it is first written, about as much as a look-up. Hence:
+ *
+ * - What was found is written into a map's memory, which the verifier does not follow (`volatile`). So all ways through
+ *   one search are the same to it when the next begins, and add up instead of being multiplied.
+ * - Functions that are called, with registers of their own, so that clang puts none on the stack.
+ * - An array's constant offset is added before the index (`array_at()`), and the index is masked right before, so that
+ *   each place that indexes does so within the same bounds on all ways to it.
  */
 #ifndef BPF_MATCH_BPF_H
 #define BPF_MATCH_BPF_H
@@ -20,109 +24,150 @@ struct search {
 	__u32 zero;
 };
 
+/*
+ * The array's start, as a value that clang neither joins with the index's offset nor keeps for later at the cost of a
+ * register: it can't see through either step.
+ */
+#define array_at(rules, array)                                           \
+	({                                                               \
+		const struct xdpd_bpf_steering *rules_ = (rules);        \
+		asm volatile("" : "+r"(rules_));                         \
+		typeof(&(rules)->array[0]) start_ = &rules_->array[0];   \
+		asm volatile("" : "+r"(start_));                         \
+		start_;                                                  \
+	})
+
+static __always_inline const struct xdpd_bpf_class *class_at(const struct xdpd_bpf_steering *rules,
+							     __u32 index)
+{
+	return &array_at(rules, classes)[index & (XDPD_CLASSES_MAX - 1)];
+}
+
 static __always_inline const struct xdpd_bpf_class *
-class_of_value(const struct xdpd_bpf_steering *steering, enum xdpd_bpf_field field, __u16 value)
+class_of_value(const struct xdpd_bpf_steering *rules, enum xdpd_bpf_field field, __u16 value)
 {
-	__u32 page = steering->high[field][value >> 8];
+	__u32 page = array_at(rules, high[field])[value >> 8];
 
-	return &steering->classes[steering->pages[page][value & 255] & (XDPD_CLASSES_MAX - 1)];
+	return class_at(rules, array_at(rules, pages)[page][value & 255]);
 }
 
-/* 1 or 0. Not in C, of which clang would make a branch, and each one doubles the verifier's ways. */
-static __always_inline __u64 is_less(__u64 a, __u64 b)
-{
-	asm("%0 -= %1\n"
-	    "%0 >>= 63"
-	    : "+r"(a)
-	    : "r"(b));
-	return a;
-}
+/*
+ * Adds 1 to `sum` if the node's last value `i` is less than the word. Not in C, of which clang would make a branch,
+ * and each one doubles the verifier's ways.
+ */
+#define ADD_IF_LESS(sum, node, i, word)                                           \
+	({                                                                        \
+		__u64 last_;                                                      \
+		asm volatile("%[last] = *(u32 *)(%[from] + %[at])\n"              \
+			     "%[last] -= %[than]\n"                               \
+			     "%[last] >>= 63\n"                                   \
+			     "%[to] += %[last]"                                   \
+			     : [to] "+r"(sum), [last] "=&r"(last_)                \
+			     : [from] "r"(node), [than] "r"(word),                \
+			       [at] "i"(offsetof(struct xdpd_bpf_node, last[i])));  \
+	})
 
 static __always_inline __u32 child_of(const struct xdpd_bpf_node *node, __u64 word)
 {
-	__u64 a = 0, b = 0, c = 0;
+	__u64 a = 0, b = 0;
 
-#pragma unroll
-	for (int i = 0; i < XDPD_NODE_LASTS; i += 3) {
-		a += is_less(node->last[i], word);
-		b += is_less(node->last[i + 1], word);
-		c += is_less(node->last[i + 2], word);
-	}
-	return a + b + c;
+	ADD_IF_LESS(a, node, 0, word);
+	ADD_IF_LESS(b, node, 1, word);
+	ADD_IF_LESS(a, node, 2, word);
+	ADD_IF_LESS(b, node, 3, word);
+	ADD_IF_LESS(a, node, 4, word);
+	ADD_IF_LESS(b, node, 5, word);
+	ADD_IF_LESS(a, node, 6, word);
+	ADD_IF_LESS(b, node, 7, word);
+	ADD_IF_LESS(a, node, 8, word);
+	ADD_IF_LESS(b, node, 9, word);
+	ADD_IF_LESS(a, node, 10, word);
+	ADD_IF_LESS(b, node, 11, word);
+	ADD_IF_LESS(a, node, 12, word);
+	ADD_IF_LESS(b, node, 13, word);
+	ADD_IF_LESS(a, node, 14, word);
+	return a + b;
 }
 
-static __always_inline void find_address(const struct xdpd_bpf_steering *steering, struct search *search,
-					 __u32 family, const volatile struct address *address)
+/*
+ * From the root that search->at is set to, to a class. The address is turned on, one word at a time. Unrolled, as the
+ * verifier seldom finds two ways through a short loop to be the same.
+ */
+static __noinline int find_address(const struct xdpd_bpf_steering *rules, struct search *search,
+				   volatile struct address *address)
 {
-	__u64 high = address->high, low = address->low, turned;
-
-	search->at = steering->roots[family & 1];
+#pragma unroll
 	for (int i = 0; i < XDPD_NODE_VISITS; i++) {
 		const struct xdpd_bpf_node *node =
-			&steering->nodes[search->at & (XDPD_NODES_MAX - 1)];
-		__u32 next = node->next + child_of(node, high >> 32);
+			&array_at(rules, nodes)[search->at & (XDPD_NODES_MAX - 1)];
+		__u32 next = node->next;
+		__u64 high, low;
 
-		if (!(next & XDPD_NEXT_LEAVES)) {
-			search->at = next;
+		search->at = next + child_of(node, address->high >> 32);
+		if (!(next & XDPD_NEXT_LEAVES))
 			continue;
-		}
-		search->at = steering->leaves[next & (XDPD_LEAVES_MAX - 1)];
+		search->at = array_at(rules, leaves)[search->at & (XDPD_LEAVES_MAX - 1)];
 		if (!(search->at & XDPD_LEAF_NODE))
 			break;
-		turned = high << 32 | low >> 32;
-		low = low << 32 | high >> 32;
-		high = turned;
+		high = address->high;
+		low = address->low;
+		address->high = high << 32 | low >> 32;
+		address->low = low << 32 | high >> 32;
 	}
+	return 0;
 }
 
-static __always_inline const struct xdpd_bpf_class *
-class_found(const struct xdpd_bpf_steering *steering, const struct search *search)
+static __always_inline void find_rules(const struct xdpd_bpf_steering *rules,
+				       volatile struct frame *frame, struct search *search)
 {
-	return &steering->classes[search->at & (XDPD_CLASSES_MAX - 1)];
-}
+	__u32 both = rules->uses & frame->has;
 
-static __always_inline const struct xdpd_bpf_rule *
-first_match(const struct xdpd_bpf_steering *steering, const volatile struct frame *frame,
-	    struct search *search)
-{
-	__u32 both = steering->uses & frame->has;
-	__u64 rules;
-
-	search->ethertype = steering->without_ethertype;
-	search->vlan = steering->without_vlan;
-	search->proto = steering->without_proto;
-	search->ports = steering->without_ports;
-	search->source = steering->without_source;
-	search->destination = steering->without_destination;
+	search->ethertype = rules->without_ethertype;
+	search->vlan = rules->without_vlan;
+	search->proto = rules->without_proto;
+	search->ports = rules->without_ports;
+	search->source = rules->without_source;
+	search->destination = rules->without_destination;
 	if (both & XDPD_PART_ETHERTYPE)
 		search->ethertype =
-			class_of_value(steering, XDPD_FIELD_ETHERTYPE, frame->ethertype)->source;
+			class_of_value(rules, XDPD_FIELD_ETHERTYPE, frame->ethertype)->source;
 	if (both & XDPD_PART_VLAN)
-		search->vlan = class_of_value(steering, XDPD_FIELD_VLAN, frame->vlan)->source;
+		search->vlan = class_of_value(rules, XDPD_FIELD_VLAN, frame->vlan)->source;
 	if (both & XDPD_PART_PROTO)
-		search->proto = steering->proto[frame->proto & 255];
+		search->proto = array_at(rules, proto)[frame->proto & 255];
 	if (both & XDPD_PARTS_PORTS) {
-		const struct xdpd_bpf_class *source =
-			class_of_value(steering, XDPD_FIELD_PORT, frame->source_port);
-		const struct xdpd_bpf_class *destination =
-			class_of_value(steering, XDPD_FIELD_PORT, frame->destination_port);
+		const struct xdpd_bpf_class *class =
+			class_of_value(rules, XDPD_FIELD_PORT, frame->source_port);
+		__u64 either = class->either, found = class->source;
 
-		search->ports = source->source & destination->destination &
-				(source->either | destination->either);
+		class = class_of_value(rules, XDPD_FIELD_PORT, frame->destination_port);
+		search->ports = found & class->destination & (either | class->either);
 	}
 	if (both & (XDPD_PART_SOURCE_IPV4 | XDPD_PART_SOURCE_IPV6)) {
-		find_address(steering, search, frame->family, &frame->source);
-		search->source = class_found(steering, search)->source;
+		search->at = array_at(rules, roots)[frame->family & 1];
+		find_address(rules, search, &frame->source);
+		search->source = class_at(rules, search->at)->source;
 	}
 	if (both & (XDPD_PART_DESTINATION_IPV4 | XDPD_PART_DESTINATION_IPV6)) {
-		find_address(steering, search, frame->family, &frame->destination);
-		search->destination = class_found(steering, search)->destination;
+		search->at = array_at(rules, roots)[frame->family & 1];
+		find_address(rules, search, &frame->destination);
+		search->destination = class_at(rules, search->at)->destination;
 	}
-	rules = steering->fragment[frame->fragment & 1] & search->ethertype & search->vlan &
-		search->proto & search->ports & search->source & search->destination;
-	if (!rules)
-		return &steering->otherwise;
-	return &steering->rules[XDPD_RULE_SLOT(rules & -rules)];
+}
+
+/* The frame's addresses are not what they were after it. */
+static __always_inline const struct xdpd_bpf_rule *
+first_match(const struct xdpd_bpf_steering *rules, struct frame *frame, struct search *search)
+{
+	__u64 matching;
+
+	find_rules(rules, frame, search);
+	matching = array_at(rules, fragment)[((volatile struct frame *)frame)->fragment & 1] &
+		   search->ethertype & search->vlan & search->proto & search->ports &
+		   search->source & search->destination;
+	if (!matching)
+		return &rules->otherwise;
+	return &array_at(rules, rules)[XDPD_RULE_SLOT(matching & -matching)];
 }
 
 #endif

@@ -33,7 +33,7 @@
 #define XDPD_CLASSES_MAX 1024
 #define XDPD_PAGES_MAX	 256
 #define XDPD_NODES_MAX	 512
-#define XDPD_LEAVES_MAX	 8192
+#define XDPD_LEAVES_MAX	 4096
 #define XDPD_NODE_LASTS	 15
 
 /* Nodes on the longest way: three for each of an address's four words, as there are no more than 16^3 leaves. */

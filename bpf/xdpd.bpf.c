@@ -63,14 +63,15 @@ struct {
 } rule_counters SEC(".maps");
 
 /*
- * A frame and what is to be done with it. Not on the stack: without CAP_PERFMON each first write to a place there
- * comes with a barrier against speculation, and a value that the verifier has to follow there is one in which two ways
- * through the program differ.
+ * A frame and what is to be done with it. In a map's memory rather than on the stack: see bpf/match.bpf.h.
  */
 struct judgement {
 	struct frame frame;
 	struct search search;
+	__u64 bytes;
+	__u32 queue;
 	__u32 action, groups, rule, hash;
+	__u32 counter; /* an index */
 };
 
 struct {
@@ -87,9 +88,9 @@ struct {
 	__type(value, struct xdpd_bpf_trace);
 } trace SEC(".maps");
 
-static __always_inline void count(void *map, __u32 index, __u64 bytes)
+static __always_inline void count(void *map, const __u32 *index, __u64 bytes)
 {
-	struct xdpd_bpf_counter *counter = bpf_map_lookup_elem(map, &index);
+	struct xdpd_bpf_counter *counter = bpf_map_lookup_elem(map, index);
 
 	if (counter) {
 		counter->packets++;
@@ -97,47 +98,49 @@ static __always_inline void count(void *map, __u32 index, __u64 bytes)
 	}
 }
 
-static __always_inline const struct xdpd_bpf_steering *rules_in_force(void)
+/* `only` is 0, and so the key of maps of one element. */
+static __always_inline const struct xdpd_bpf_steering *rules_in_force(const __u32 *only)
 {
-	const __u32 only = 0;
-	void *value = bpf_map_lookup_elem(&steering, &only);
+	void *value = bpf_map_lookup_elem(&steering, only);
 
-	return value ? bpf_map_lookup_elem(value, &only) : NULL;
+	return value ? bpf_map_lookup_elem(value, only) : NULL;
 }
 
-/* NULL can't be, but the verifier does not know. */
-static __always_inline struct judgement *
-look_at(struct xdp_md *ctx, const struct xdpd_bpf_steering *rules, bool hash)
+static __always_inline void look_at(struct xdp_md *ctx, struct judgement *judgement)
 {
-	const __u32 only = 0;
-	struct judgement *judgement = bpf_map_lookup_elem(&judgements, &only);
-
-	if (!judgement)
-		return NULL;
 	if (!read_common(ctx, &judgement->frame))
 		read_any(ctx, &judgement->frame);
-	if (rules) {
-		const struct xdpd_bpf_rule *rule = first_match(rules, &judgement->frame,
-							      &judgement->search);
+}
 
-		judgement->action = rule->action;
-		judgement->groups = rule->groups;
-		judgement->rule = rule->rule;
-	} else {
-		judgement->action = XDPD_BPF_REDIRECT;
-		judgement->groups = ~0u;
-		judgement->rule = XDPD_RULES_MAX;
-	}
-	if (hash)
-		judgement->hash = flow_hash(&judgement->frame);
-	return judgement;
+static __noinline int find_hash(struct judgement *judgement)
+{
+	judgement->hash = flow_hash(&judgement->frame);
+	return 0;
+}
+
+static __noinline int find_rule(const struct xdpd_bpf_steering *rules, struct judgement *judgement)
+{
+	const struct xdpd_bpf_rule *rule =
+		first_match(rules, &judgement->frame, &judgement->search);
+
+	judgement->action = rule->action;
+	judgement->groups = rule->groups;
+	judgement->rule = rule->rule;
+	return 0;
+}
+
+static __always_inline void redirect_to_all(struct judgement *judgement)
+{
+	judgement->action = XDPD_BPF_REDIRECT;
+	judgement->groups = ~0u;
+	judgement->rule = XDPD_RULES_MAX;
 }
 
 /* Whether the queue's consumers can have a frame that is for these groups. */
 static __always_inline enum xdpd_verdict judge(const struct xdpd_bpf_queue *queue, __u32 groups,
 					       __u64 bytes)
 {
-	if (!queue || !queue->capacity || !(groups & queue->groups))
+	if (!queue->capacity || !(groups & queue->groups))
 		return XDPD_VERDICT_PASS;
 	/* The socket is bound without XDP_USE_SG and would drop it. */
 	if (bytes > queue->capacity)
@@ -175,57 +178,102 @@ static __always_inline bool mark(struct xdp_md *ctx, const struct judgement *jud
 	return true;
 }
 
-/* Where there are neither rules nor members to tell apart, nobody looks at the frame. */
-static __always_inline enum xdpd_verdict handle_plainly(const struct xdpd_bpf_queue *queue,
-							__u32 index, __u64 bytes)
+/* What the rule, if there was one, leaves to the queue. */
+static __always_inline enum xdpd_verdict hand_over(struct xdp_md *ctx,
+						   const struct judgement *judgement,
+						   const struct xdpd_bpf_queue *queue)
 {
-	enum xdpd_verdict verdict = judge(queue, ~0u, bytes);
+	enum xdpd_verdict verdict = judge(queue, judgement->groups, judgement->bytes);
 
-	if (verdict == XDPD_VERDICT_REDIRECT && !send(index))
-		return XDPD_VERDICT_PASS;
-	return verdict;
-}
-
-static __always_inline enum xdpd_verdict handle(struct xdp_md *ctx,
-						const struct xdpd_bpf_steering *rules,
-						const struct xdpd_bpf_queue *queue, __u32 index,
-						__u64 bytes)
-{
-	const struct judgement *judgement = look_at(ctx, rules, queue && queue->epoch);
-	enum xdpd_verdict verdict;
-
-	if (!judgement)
-		return XDPD_VERDICT_PASS;
-	if (rules)
-		count(&rule_counters, xdpd_bpf_rule_index(rules->bank, judgement->rule), bytes);
-	if (judgement->action == XDPD_BPF_DROP)
-		return XDPD_VERDICT_DROP_RULE;
-	if (judgement->action == XDPD_BPF_PASS)
-		return XDPD_VERDICT_PASS_RULE;
-	verdict = judge(queue, judgement->groups, bytes);
 	if (verdict != XDPD_VERDICT_REDIRECT)
 		return verdict;
-	if (!send(index))
+	if (!send(judgement->queue))
 		return XDPD_VERDICT_PASS;
 	if (queue->epoch && !mark(ctx, judgement, queue))
 		return XDPD_VERDICT_PASS_UNMARKED;
 	return XDPD_VERDICT_REDIRECT;
 }
 
-static __always_inline int steer(struct xdp_md *ctx, __u32 index, __u64 bytes)
+/* NULL can't be, but the verifier does not know. */
+static __always_inline struct judgement *begin(struct xdp_md *ctx,
+					       const struct xdpd_bpf_queue *queue, __u64 bytes)
 {
-	const struct xdpd_bpf_queue *queue = bpf_map_lookup_elem(&queues, &index);
-	const struct xdpd_bpf_steering *rules = rules_in_force();
-	enum xdpd_verdict verdict;
+	struct judgement *judgement = bpf_map_lookup_elem(&judgements, &queue->zero);
 
-	if (!rules && !(queue && queue->epoch))
-		verdict = handle_plainly(queue, index, bytes);
-	else
-		verdict = handle(ctx, rules, queue, index, bytes);
-	count(&counters, xdpd_bpf_counter_index(index, verdict), bytes);
+	if (!judgement)
+		return NULL;
+	judgement->queue = ctx->rx_queue_index;
+	judgement->bytes = bytes;
+	look_at(ctx, judgement);
+	return judgement;
+}
+
+static __always_inline int end(struct judgement *judgement, int verdict)
+{
+	judgement->counter = xdpd_bpf_counter_index(judgement->queue, verdict);
+	count(&counters, &judgement->counter, judgement->bytes);
 	if (verdict == XDPD_VERDICT_REDIRECT)
 		return XDP_REDIRECT;
 	return verdict == XDPD_VERDICT_DROP_RULE ? XDP_DROP : XDP_PASS;
+}
+
+static __noinline int handle_by_rules(struct xdp_md *ctx, const struct xdpd_bpf_queue *queue,
+				      const struct xdpd_bpf_steering *rules, __u64 bytes)
+{
+	struct judgement *judgement = begin(ctx, queue, bytes);
+
+	if (!judgement)
+		return XDP_PASS;
+	if (queue->epoch)
+		find_hash(judgement);
+	find_rule(rules, judgement);
+	judgement->counter = xdpd_bpf_rule_index(rules->bank, judgement->rule);
+	count(&rule_counters, &judgement->counter, judgement->bytes);
+	if (judgement->action == XDPD_BPF_DROP)
+		return end(judgement, XDPD_VERDICT_DROP_RULE);
+	if (judgement->action == XDPD_BPF_PASS)
+		return end(judgement, XDPD_VERDICT_PASS_RULE);
+	return end(judgement, hand_over(ctx, judgement, queue));
+}
+
+static __noinline int handle_for_members(struct xdp_md *ctx, const struct xdpd_bpf_queue *queue,
+					 __u64 bytes)
+{
+	struct judgement *judgement = begin(ctx, queue, bytes);
+
+	if (!judgement)
+		return XDP_PASS;
+	find_hash(judgement);
+	redirect_to_all(judgement);
+	return end(judgement, hand_over(ctx, judgement, queue));
+}
+
+/* Where there are neither rules nor members to tell apart, nobody looks at the frame. */
+static __always_inline int handle_plainly(const struct xdpd_bpf_queue *queue, __u32 index,
+					  __u64 bytes)
+{
+	enum xdpd_verdict verdict = judge(queue, ~0u, bytes);
+
+	if (verdict == XDPD_VERDICT_REDIRECT && !send(index))
+		verdict = XDPD_VERDICT_PASS;
+	index = xdpd_bpf_counter_index(index, verdict);
+	count(&counters, &index, bytes);
+	return verdict == XDPD_VERDICT_REDIRECT ? XDP_REDIRECT : XDP_PASS;
+}
+
+static __always_inline int steer(struct xdp_md *ctx, __u32 index, __u64 bytes)
+{
+	const struct xdpd_bpf_queue *queue = bpf_map_lookup_elem(&queues, &index);
+	const struct xdpd_bpf_steering *rules;
+
+	if (!queue)
+		return XDP_PASS;
+	rules = rules_in_force(&queue->zero);
+	if (rules)
+		return handle_by_rules(ctx, queue, rules, bytes);
+	if (queue->epoch)
+		return handle_for_members(ctx, queue, bytes);
+	return handle_plainly(queue, index, bytes);
 }
 
 /*
@@ -291,29 +339,38 @@ int xdpd_trace(struct xdp_md *ctx)
 {
 	const __u32 only = 0;
 	struct xdpd_bpf_trace *question = bpf_map_lookup_elem(&trace, &only);
-	const struct xdpd_bpf_steering *rules = rules_in_force();
-	const struct judgement *judgement = look_at(ctx, rules, true);
+	struct judgement *judgement = bpf_map_lookup_elem(&judgements, &only);
+	const struct xdpd_bpf_steering *rules;
 	const struct xdpd_bpf_queue *queue;
-	__u32 index;
 
 	if (!question || !judgement)
 		return XDP_ABORTED;
-	index = question->queue;
-	queue = bpf_map_lookup_elem(&queues, &index);
+	queue = bpf_map_lookup_elem(&queues, &question->queue);
+	if (!queue)
+		return XDP_ABORTED;
+	look_at(ctx, judgement);
+	find_hash(judgement);
+	rules = rules_in_force(&only);
+	if (rules)
+		find_rule(rules, judgement);
+	else
+		redirect_to_all(judgement);
 	question->action = judgement->action;
-	question->groups = queue ? judgement->groups & queue->groups : 0;
+	question->groups = judgement->groups & queue->groups;
 	question->rule = judgement->rule;
 	question->hash = judgement->hash;
 	if (judgement->action == XDPD_BPF_DROP) {
 		question->verdict = XDPD_VERDICT_DROP_RULE;
-	} else if (judgement->action == XDPD_BPF_PASS) {
-		question->verdict = XDPD_VERDICT_PASS_RULE;
-	} else {
-		question->verdict = judge(queue, judgement->groups, question->bytes);
-		if (question->verdict == XDPD_VERDICT_REDIRECT &&
-		    !bpf_map_lookup_elem(&sockets, &index))
-			question->verdict = XDPD_VERDICT_PASS;
+		return XDP_PASS;
 	}
+	if (judgement->action == XDPD_BPF_PASS) {
+		question->verdict = XDPD_VERDICT_PASS_RULE;
+		return XDP_PASS;
+	}
+	question->verdict = judge(queue, judgement->groups, question->bytes);
+	if (question->verdict == XDPD_VERDICT_REDIRECT &&
+	    !bpf_map_lookup_elem(&sockets, &question->queue))
+		question->verdict = XDPD_VERDICT_PASS;
 	return XDP_PASS;
 }
 

@@ -89,7 +89,7 @@ struct redirect_trace {
 
 /*
  * What would become of a frame (14 bytes or more) that came in on a queue: asks the program, by its own code and the
- * same maps. Nothing is counted or sent. Returns 0, or -errno: -EINVAL (too short).
+ * same maps. Nothing is counted or sent. Returns 0, or -errno: -EINVAL (too short), -EIO (there is no such queue).
  */
 int redirect_trace(const struct redirect *redirect, uint32_t queue, const void *frame,
 		   uint32_t length, struct redirect_trace *ret);
