@@ -64,7 +64,8 @@ static int load_program(struct bpf_object **ret, uint32_t queues, enum variant v
 	if (!bpf)
 		return -errno;
 	bpf_object__for_each_program(program, bpf)(void) bpf_program__set_autoload(
-		program, !strcmp(bpf_program__name(program), program_names[variant]));
+		program, !strcmp(bpf_program__name(program), program_names[variant]) ||
+				 !strcmp(bpf_program__name(program), "xdpd_trace"));
 	r = bpf_map__set_max_entries(map_of(bpf, "sockets"), queues);
 	if (r == 0)
 		r = bpf_map__set_max_entries(map_of(bpf, "queues"), queues);
@@ -146,7 +147,8 @@ static void fill_slot(struct fixture *fixture, uint32_t queue)
 					      sizeof(fixture->socket), BPF_ANY),
 			 0);
 	assert_int_equal(bpf_map__update_elem(map_of(fixture->bpf, "queues"), &queue, sizeof(queue),
-					      &(struct xdpd_bpf_queue){.capacity = CAPACITY},
+					      &(struct xdpd_bpf_queue){.capacity = CAPACITY,
+								       .groups = UINT32_MAX},
 					      sizeof(struct xdpd_bpf_queue), BPF_ANY),
 			 0);
 }
