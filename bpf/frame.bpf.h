@@ -28,6 +28,8 @@
 
 struct address {
 	__u64 high, low; /* host order; IPv4 in the upper half of `high` */
+	__u32 found;	 /* see find_address() */
+	__u32 zero;
 };
 
 /* All in host order. */

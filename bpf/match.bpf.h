@@ -5,9 +5,10 @@
  * Without CAP_PERFMON the verifier also follows what a CPU would do that guessed a branch wrong, and each place on the
  * stack costs a barrier when it is first written, about as much as a look-up. Hence:
  *
- * - What was found is written into a map's memory, which the verifier does not follow (`volatile`). So all ways through
- *   one search are the same to it when the next begins, and add up instead of being multiplied.
  * - Functions that are called, with registers of their own, so that clang puts none on the stack.
+ * - Where ways through a search meet, what they found is any number to the verifier: it is of an AND, or was written
+ *   into a map's memory, which is not followed (`volatile`). So they are the same way from there on, and ways add up
+ *   instead of being multiplied.
  * - An array's constant offset is added before the index (`array_at()`), and the index is masked right before, so that
  *   each place that indexes does so within the same bounds on all ways to it.
  */
@@ -16,13 +17,6 @@
 
 #include "bpf/frame.bpf.h"
 #include "bpf/steering.h"
-
-/* The rules that each field satisfies, and where the search of an address is: a node or a leaf. */
-struct search {
-	volatile __u64 ethertype, vlan, proto, ports, source, destination;
-	volatile __u32 at;
-	__u32 zero;
-};
 
 /*
  * The array's start, as a value that clang neither joins with the index's offset nor keeps for later at the cost of a
@@ -78,36 +72,31 @@ static __always_inline __u32 child_of(const struct xdpd_bpf_node *node, __u64 wo
 	ADD_IF_LESS(a, node, 4, word);
 	ADD_IF_LESS(b, node, 5, word);
 	ADD_IF_LESS(a, node, 6, word);
-	ADD_IF_LESS(b, node, 7, word);
-	ADD_IF_LESS(a, node, 8, word);
-	ADD_IF_LESS(b, node, 9, word);
-	ADD_IF_LESS(a, node, 10, word);
-	ADD_IF_LESS(b, node, 11, word);
-	ADD_IF_LESS(a, node, 12, word);
-	ADD_IF_LESS(b, node, 13, word);
-	ADD_IF_LESS(a, node, 14, word);
 	return a + b;
 }
 
 /*
- * From the root that search->at is set to, to a class. The address is turned on, one word at a time. Unrolled, as the
- * verifier seldom finds two ways through a short loop to be the same.
+ * Finds the address's class, in address->found. The address is turned on, one word at a time. Unrolled, as the verifier
+ * seldom finds two ways through a short loop to be the same.
  */
-static __noinline int find_address(const struct xdpd_bpf_steering *rules, struct search *search,
+static __noinline int find_address(const struct xdpd_bpf_steering *rules, __u32 root,
 				   volatile struct address *address)
 {
+	__u32 at = root;
+
 #pragma unroll
 	for (int i = 0; i < XDPD_NODE_VISITS; i++) {
 		const struct xdpd_bpf_node *node =
-			&array_at(rules, nodes)[search->at & (XDPD_NODES_MAX - 1)];
+			&array_at(rules, nodes)[at & (XDPD_NODES_MAX - 1)];
 		__u32 next = node->next;
 		__u64 high, low;
 
-		search->at = next + child_of(node, address->high >> 32);
+		at = next + child_of(node, address->high >> 32);
 		if (!(next & XDPD_NEXT_LEAVES))
 			continue;
-		search->at = array_at(rules, leaves)[search->at & (XDPD_LEAVES_MAX - 1)];
-		if (!(search->at & XDPD_LEAF_NODE))
+		address->found = array_at(rules, leaves)[at & (XDPD_LEAVES_MAX - 1)];
+		at = address->found;
+		if (!(at & XDPD_LEAF_NODE))
 			break;
 		high = address->high;
 		low = address->low;
@@ -117,57 +106,63 @@ static __noinline int find_address(const struct xdpd_bpf_steering *rules, struct
 	return 0;
 }
 
-static __always_inline void find_rules(const struct xdpd_bpf_steering *rules,
-				       volatile struct frame *frame, struct search *search)
+static __always_inline const struct xdpd_bpf_class *
+class_of_address(const struct xdpd_bpf_steering *rules, __u32 family,
+		 volatile struct address *address)
 {
-	__u32 both = rules->uses & frame->has;
-
-	search->ethertype = rules->without_ethertype;
-	search->vlan = rules->without_vlan;
-	search->proto = rules->without_proto;
-	search->ports = rules->without_ports;
-	search->source = rules->without_source;
-	search->destination = rules->without_destination;
-	if (both & XDPD_PART_ETHERTYPE)
-		search->ethertype =
-			class_of_value(rules, XDPD_FIELD_ETHERTYPE, frame->ethertype)->source;
-	if (both & XDPD_PART_VLAN)
-		search->vlan = class_of_value(rules, XDPD_FIELD_VLAN, frame->vlan)->source;
-	if (both & XDPD_PART_PROTO)
-		search->proto = array_at(rules, proto)[frame->proto & 255];
-	if (both & XDPD_PARTS_PORTS) {
-		const struct xdpd_bpf_class *class =
-			class_of_value(rules, XDPD_FIELD_PORT, frame->source_port);
-		__u64 either = class->either, found = class->source;
-
-		class = class_of_value(rules, XDPD_FIELD_PORT, frame->destination_port);
-		search->ports = found & class->destination & (either | class->either);
-	}
-	if (both & (XDPD_PART_SOURCE_IPV4 | XDPD_PART_SOURCE_IPV6)) {
-		search->at = array_at(rules, roots)[frame->family & 1];
-		find_address(rules, search, &frame->source);
-		search->source = class_at(rules, search->at)->source;
-	}
-	if (both & (XDPD_PART_DESTINATION_IPV4 | XDPD_PART_DESTINATION_IPV6)) {
-		search->at = array_at(rules, roots)[frame->family & 1];
-		find_address(rules, search, &frame->destination);
-		search->destination = class_at(rules, search->at)->destination;
-	}
+	find_address(rules, array_at(rules, roots)[family & 1], address);
+	return class_at(rules, address->found);
 }
 
 /* The frame's addresses are not what they were after it. */
-static __always_inline const struct xdpd_bpf_rule *
-first_match(const struct xdpd_bpf_steering *rules, struct frame *frame, struct search *search)
+static __always_inline __u64 find_rules(const struct xdpd_bpf_steering *rules,
+					volatile struct frame *frame)
 {
-	__u64 matching;
+	__u32 both = rules->uses & frame->has;
+	__u64 found = array_at(rules, fragment)[frame->fragment & 1];
 
-	find_rules(rules, frame, search);
-	matching = array_at(rules, fragment)[((volatile struct frame *)frame)->fragment & 1] &
-		   search->ethertype & search->vlan & search->proto & search->ports &
-		   search->source & search->destination;
-	if (!matching)
+	if (both & XDPD_PART_ETHERTYPE)
+		found &= class_of_value(rules, XDPD_FIELD_ETHERTYPE, frame->ethertype)->source;
+	else
+		found &= rules->without_ethertype;
+	if (both & XDPD_PART_VLAN)
+		found &= class_of_value(rules, XDPD_FIELD_VLAN, frame->vlan)->source;
+	else
+		found &= rules->without_vlan;
+	if (both & XDPD_PART_PROTO)
+		found &= array_at(rules, proto)[frame->proto & 255];
+	else
+		found &= rules->without_proto;
+	if (both & XDPD_PARTS_PORTS) {
+		const struct xdpd_bpf_class *class =
+			class_of_value(rules, XDPD_FIELD_PORT, frame->source_port);
+		__u64 either = class->either;
+
+		found &= class->source;
+		class = class_of_value(rules, XDPD_FIELD_PORT, frame->destination_port);
+		found &= class->destination & (either | class->either);
+	} else {
+		found &= rules->without_ports;
+	}
+	if (both & (XDPD_PART_SOURCE_IPV4 | XDPD_PART_SOURCE_IPV6))
+		found &= class_of_address(rules, frame->family, &frame->source)->source;
+	else
+		found &= rules->without_source;
+	if (both & (XDPD_PART_DESTINATION_IPV4 | XDPD_PART_DESTINATION_IPV6))
+		found &= class_of_address(rules, frame->family, &frame->destination)->destination;
+	else
+		found &= rules->without_destination;
+	return found;
+}
+
+static __always_inline const struct xdpd_bpf_rule *
+first_match(const struct xdpd_bpf_steering *rules, struct frame *frame)
+{
+	__u64 found = find_rules(rules, frame);
+
+	if (!found)
 		return &rules->otherwise;
-	return &array_at(rules, rules)[XDPD_RULE_SLOT(matching & -matching)];
+	return &array_at(rules, rules)[XDPD_RULE_SLOT(found & -found)];
 }
 
 #endif

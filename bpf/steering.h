@@ -13,11 +13,11 @@
  * A class is what values of a field that satisfy the same rules have in common: with one look-up it tells which rules
  * are satisfied as the frame's source, as its destination, or as either.
  *
- * An address is searched in words of 32 bits. A node divides a word's values into as many as 16 intervals:
+ * An address is searched in words of 32 bits. A node divides a word's values into as many as 8 intervals:
  *
- *     last[0]  last[1]  ...  last[14]     the last value of each interval but the last one, ascending
+ *     last[0]  last[1]  ...  last[6]      the last value of each interval but the last one, ascending
  *        |        |             |         (those that are not needed: UINT32_MAX, which no value exceeds)
- *      next + 0, next + 1 ... next + 15   children: nodes, or with XDPD_NEXT_LEAVES leaves
+ *      next + 0, next + 1 ... next + 7    children: nodes, or with XDPD_NEXT_LEAVES leaves
  *
  * A leaf is a class, or with XDPD_LEAF_NODE the node that goes on with the address's next word. Pages, leaves and
  * classes are shared by all fields; steering_compile() refuses rules for which they do not suffice.
@@ -32,12 +32,12 @@
 /* Powers of two: the program masks what it indexes with, which the verifier asks for. */
 #define XDPD_CLASSES_MAX 1024
 #define XDPD_PAGES_MAX	 256
-#define XDPD_NODES_MAX	 512
+#define XDPD_NODES_MAX	 1024
 #define XDPD_LEAVES_MAX	 4096
-#define XDPD_NODE_LASTS	 15
+#define XDPD_NODE_LASTS	 7
 
-/* Nodes on the longest way: three for each of an address's four words, as there are no more than 16^3 leaves. */
-#define XDPD_NODE_VISITS 12
+/* Nodes on the longest way: four for each of an address's four words, as there are no more than 8^4 leaves. */
+#define XDPD_NODE_VISITS 16
 
 #define XDPD_NEXT_LEAVES (1u << 31)
 #define XDPD_LEAF_NODE	 (1u << 15)

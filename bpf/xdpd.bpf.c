@@ -67,7 +67,6 @@ struct {
  */
 struct judgement {
 	struct frame frame;
-	struct search search;
 	__u64 bytes;
 	__u32 queue;
 	__u32 action, groups, rule, hash;
@@ -120,8 +119,7 @@ static __noinline int find_hash(struct judgement *judgement)
 
 static __noinline int find_rule(const struct xdpd_bpf_steering *rules, struct judgement *judgement)
 {
-	const struct xdpd_bpf_rule *rule =
-		first_match(rules, &judgement->frame, &judgement->search);
+	const struct xdpd_bpf_rule *rule = first_match(rules, &judgement->frame);
 
 	judgement->action = rule->action;
 	judgement->groups = rule->groups;

@@ -150,7 +150,7 @@ static void every_port_of_a_long_list_is_found(void **state)
 
 #define PREFIXES 1500
 
-/* All /32 or /128, apart from each other by 8, which go three levels deep. */
+/* All /32 or /128, apart from each other by 8, which go four levels deep. */
 static struct config_prefix *long_list(int family)
 {
 	struct config_prefix *prefixes = calloc(PREFIXES, sizeof(*prefixes));
