@@ -186,11 +186,14 @@ static inline void rig_make(struct rig *rig, const struct rig_options *options)
 	handoff_stock(&rig->handoff);
 }
 
+/* Also where it has ended already. */
 static inline void rig_end(struct rig *rig)
 {
 	handoff_clear(&rig->handoff);
-	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++)
+	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++) {
 		free(rig->player[slot]);
+		rig->player[slot] = NULL;
+	}
 }
 
 /* A member in `next`; in a group of its own as far as unmarked frames go. */
