@@ -170,7 +170,10 @@ void handoff_stock(struct handoff *handoff);
 bool handoff_doze(struct handoff *handoff);
 void handoff_awake(struct handoff *handoff);
 
-/* Frames that members want to send and the kernel has no room for, or that it has not completed. */
+/*
+ * Frames that members want to send and that have to wait: for room in the kernel's ring or in the member's completion
+ * ring, for a free frame to copy to; or that the kernel has not completed. A worker that dozes looks again after a while.
+ */
 bool handoff_has_transmission(const struct handoff *handoff);
 
 /* Frames by place (enum xdpd_frame_place); their sum is `frames`. */
