@@ -72,13 +72,10 @@ static void frames_come_whole_once_and_to_every_group_while_members_come_and_go(
 	prepare((struct sitter){.slot = 4, .group = TAPS, .role = WAITS, .tap = true});
 	prepare((struct sitter){.slot = 5, .group = TAPS + 1, .role = DAWDLES, .tap = true});
 	prepare((struct sitter){.slot = 7, .group = TAPS, .role = POLLS, .tap = true});
-	sender = prepare((struct sitter){
-		.slot = 6, .group = SENDING, .role = SENDS, .transmits = true});
-	forwarder = sit((struct sitter){.slot = 12,
-					.group = FORWARDING,
-					.role = FORWARDS,
-					.transmits = true,
-					.quota = 64});
+	sender = prepare(
+		(struct sitter){.slot = 6, .group = SENDING, .role = SENDS, .transmits = true});
+	forwarder = sit((struct sitter){
+		.slot = 12, .group = FORWARDING, .role = FORWARDS, .transmits = true, .quota = 64});
 	start_kernel();
 	let_receive(UINT64_MAX);
 	while (milliseconds() < end_at && !blamed) {
@@ -106,8 +103,7 @@ static void frames_come_whole_once_and_to_every_group_while_members_come_and_go(
 	      (unsigned long long)load(&kernel.transmitted[0]));
 	__atomic_store_n(&sender->hush, true, __ATOMIC_RELEASE);
 	await(load(&kernel.transmitted[6]) == load(&sender->sent),
-	      "of %llu sent packets %llu were transmitted",
-	      (unsigned long long)load(&sender->sent),
+	      "of %llu sent packets %llu were transmitted", (unsigned long long)load(&sender->sent),
 	      (unsigned long long)load(&kernel.transmitted[6]));
 	assert_true(load(&sender->sent) > 0 && load(&forwarder->sent) > 0);
 	record = describe();
@@ -115,7 +111,8 @@ static void frames_come_whole_once_and_to_every_group_while_members_come_and_go(
 	assert_int_equal(master.violated, 0);
 	print_message("# %llu packets, %llu sleeps, %llu rosters, %llu sent, %llu forwarded\n",
 		      (unsigned long long)record.packets, (unsigned long long)record.sleeps,
-		      (unsigned long long)master.generation, (unsigned long long)load(&sender->sent),
+		      (unsigned long long)master.generation,
+		      (unsigned long long)load(&sender->sent),
 		      (unsigned long long)load(&forwarder->sent));
 	end();
 }
@@ -221,8 +218,8 @@ static void who_rings_without_end_is_heard_and_holds_up_nobody(void **state)
 	kernel.groups = kernel.strict = GROUP(0);
 	prepare((struct sitter){.slot = 0, .group = 0, .role = WAITS});
 	sit((struct sitter){.slot = 1, .group = MANY, .role = IDLES});
-	assert_return_code(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), errno);
+	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+			   errno);
 	/* The consumer's end is with the library: another member, whose other end is here. */
 	eject(&seats[1]);
 	prepare((struct sitter){.slot = 1, .group = MANY, .role = IDLES});
@@ -272,9 +269,9 @@ static void who_cheats_is_told_of_once_and_the_others_lose_nothing(void **state)
 		sit((struct sitter){.slot = slot, .group = CHURN, .role = CHEATS, .quota = LITTLE});
 		await((take_news(), master.violated), "nobody told of the member that cheats");
 		assert_int_equal(master.violated, UINT64_C(1) << slot);
-		assert_int_equal(__atomic_load_n(&seats[slot].member->handoff.violation,
-						 __ATOMIC_RELAXED),
-				 VIOLATION_RETURN_NOT_HELD);
+		assert_int_equal(
+			__atomic_load_n(&seats[slot].member->handoff.violation, __ATOMIC_RELAXED),
+			VIOLATION_RETURN_NOT_HELD);
 		assert_int_equal(load(&seats[slot].member->handoff.counters.invalid_returns), 1);
 		nap(500);
 		take_news();
@@ -325,9 +322,8 @@ static void frames_that_are_sent_as_they_are_come_back(void **state)
 	      "of %llu forwarded packets %llu were transmitted",
 	      (unsigned long long)(load(&first->sent) + load(&second->sent)),
 	      (unsigned long long)load(&kernel.transmitted[0]));
-	await((record = describe(), record.frames[XDPD_PLACE_LENT] +
-						    record.frames[XDPD_PLACE_TRANSMIT] ==
-					    0),
+	await((record = describe(),
+	       record.frames[XDPD_PLACE_LENT] + record.frames[XDPD_PLACE_TRANSMIT] == 0),
 	      "%u frames are lent and %u in transmission although nobody has any",
 	      record.frames[XDPD_PLACE_LENT], record.frames[XDPD_PLACE_TRANSMIT]);
 	end();
@@ -377,7 +373,8 @@ static void what_can_not_be_had_of_its_settings_is_told_with_a_remedy(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(frames_come_whole_once_and_to_every_group_while_members_come_and_go),
+		cmocka_unit_test(
+			frames_come_whole_once_and_to_every_group_while_members_come_and_go),
 		cmocka_unit_test(nobody_makes_a_system_call_for_a_frame_while_both_sides_are_awake),
 		cmocka_unit_test(nobody_is_woken_while_nothing_happens),
 		cmocka_unit_test(a_sleeping_member_is_woken_once_for_all_that_arrives),
