@@ -30,10 +30,13 @@
  */
 #define LENT_LAST_MS 1000
 
-/* Frames by place, all of one moment: the writer's sequence is odd while it writes. */
+/*
+ * Frames by place, all of one moment. The last one is in [sequence % 2], and the writer is never at work there: the main
+ * thread does not wait for a worker that was preempted, as it would at an ordinary seqlock.
+ */
 struct snapshot {
 	uint32_t sequence;
-	uint32_t frames[XDPD_PLACE_COUNT];
+	uint32_t frames[2][XDPD_PLACE_COUNT];
 };
 
 struct worker {
@@ -87,14 +90,15 @@ static void drain_fd(int fd)
 static void take_snapshot(struct worker *worker)
 {
 	struct snapshot *snapshot = &worker->snapshot;
+	const uint32_t next = snapshot->sequence + 1;
 	uint32_t frames[XDPD_PLACE_COUNT];
 
 	handoff_places(&worker->handoff, frames);
-	__atomic_store_n(&snapshot->sequence, snapshot->sequence + 1, __ATOMIC_RELAXED);
+	/* Who is still reading the one before the last sees the last one's sequence before any of these. */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	for (int i = 0; i < XDPD_PLACE_COUNT; i++)
-		__atomic_store_n(&snapshot->frames[i], frames[i], __ATOMIC_RELAXED);
-	__atomic_store_n(&snapshot->sequence, snapshot->sequence + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&snapshot->frames[next % 2][i], frames[i], __ATOMIC_RELAXED);
+	__atomic_store_n(&snapshot->sequence, next, __ATOMIC_RELEASE);
 }
 
 /* Time since the last mark is what the worker was then. */
@@ -519,10 +523,11 @@ static void read_snapshot(const struct worker *worker, uint32_t ret[XDPD_PLACE_C
 	do {
 		before = __atomic_load_n(&snapshot->sequence, __ATOMIC_ACQUIRE);
 		for (int i = 0; i < XDPD_PLACE_COUNT; i++)
-			ret[i] = __atomic_load_n(&snapshot->frames[i], __ATOMIC_RELAXED);
+			ret[i] = __atomic_load_n(&snapshot->frames[before % 2][i],
+						 __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		after = __atomic_load_n(&snapshot->sequence, __ATOMIC_RELAXED);
-	} while (before != after || before % 2);
+	} while (before != after);
 }
 
 static uint64_t read_counter(const uint64_t *counter)
