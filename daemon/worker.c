@@ -319,9 +319,9 @@ static void set_cpu(struct worker *worker, const struct config_worker *settings,
 	CPU_ZERO(&set);
 	if (settings->cpu >= 0 && settings->cpu < CPU_SETSIZE)
 		CPU_SET((size_t)settings->cpu, &set);
-	else
-		for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-			CPU_SET(cpu, &set);
+	else if (settings->cpu < 0)
+		/* Any is any that this thread may use: the unit's CPUAffinity= was meant for all. */
+		(void)pthread_getaffinity_np(pthread_self(), sizeof(set), &set);
 	r = pthread_setaffinity_np(worker->thread, sizeof(set), &set);
 	worker->cpu = r == 0 && settings->cpu >= 0 ? (uint32_t)settings->cpu : UINT32_MAX;
 	if (r && settings->cpu >= 0)
