@@ -114,21 +114,29 @@ static uint64_t mark_time(struct worker *worker)
 
 /* ---- on the worker's thread: who has to be woken ---- */
 
-/* Once for a burst: the flag is the member's to set again. */
+/*
+ * Once for a burst: the flag is the member's to set again. A full socket is readable anyhow, and one whose other end
+ * is closed wakes nobody; without memory for the byte it is tried again.
+ */
 static void wake_members(struct worker *worker)
 {
 	struct handoff *handoff = &worker->handoff;
+	uint64_t again = 0;
 
 	for (; handoff->wake; handoff->wake &= handoff->wake - 1) {
-		struct handoff_member *member =
-			handoff->roster->member[__builtin_ctzll(handoff->wake)];
+		const uint32_t slot = (uint32_t)__builtin_ctzll(handoff->wake);
+		struct handoff_member *member = handoff->roster->member[slot];
 		struct member_counters *counters = &member->counters;
 
 		__atomic_store_n(member->rx.flags, 0, __ATOMIC_RELAXED);
-		/* A full socket is readable anyhow, and one whose other end is closed wakes nobody. */
-		(void)send(member->socket_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-		__atomic_store_n(&counters->wakeups, counters->wakeups + 1, __ATOMIC_RELAXED);
+		if (send(member->socket_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+		    (errno == ENOBUFS || errno == ENOMEM))
+			again |= UINT64_C(1) << slot;
+		else
+			__atomic_store_n(&counters->wakeups, counters->wakeups + 1,
+					 __ATOMIC_RELAXED);
 	}
+	handoff->wake = again;
 }
 
 /* In copy mode a call transmits some 32 frames; a driver that transmits by itself clears the flag. */
@@ -294,7 +302,7 @@ static void *run(void *context)
 			relax();
 			continue;
 		}
-		if (handoff_doze(handoff))
+		if (!handoff->wake && handoff_doze(handoff))
 			sleep_until_woken(worker, &patience);
 		handoff_awake(handoff);
 	}
