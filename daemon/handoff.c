@@ -43,7 +43,7 @@ static inline uint32_t frame_of(const struct handoff *h, uint64_t address)
 
 static void violate(struct handoff *h, uint32_t slot, enum violation violation)
 {
-	h->roster->member[slot]->violation = violation;
+	__atomic_store_n(&h->roster->member[slot]->violation, violation, __ATOMIC_RELAXED);
 	h->serving &= ~SLOT(slot);
 	h->violated |= SLOT(slot);
 }

@@ -621,10 +621,12 @@ static void eject_violators(struct share *share, uint64_t slots)
 		char why[XDPD_REASON_MAX];
 		enum violation violation;
 
-		/* It may have left meanwhile, and another be in its place. */
-		if (!has_joined(member) || member->handoff.violation == VIOLATION_NONE)
+		/* It may have left meanwhile, and another be in its place, which the worker is serving. */
+		if (!has_joined(member))
 			continue;
-		violation = member->handoff.violation;
+		violation = __atomic_load_n(&member->handoff.violation, __ATOMIC_RELAXED);
+		if (violation == VIOLATION_NONE)
+			continue;
 		share->violations++;
 		share->queue->interface->daemon->violations[violation]++;
 		(void)snprintf(why, sizeof(why), "%s queue %u: %s (%s, EPROTO)", device_of(share),
