@@ -450,6 +450,20 @@ static bool needs_marks(const struct share *share, bool names_groups)
 	return several || (names_groups && groups > 1);
 }
 
+/*
+ * Slots whose member is the same in both: a slot goes to the next at once. Members of `before`, the last roster, are
+ * there until the worker has adopted a later one, so no other can have the address of one of them.
+ */
+static uint64_t find_stayers(const struct roster *before, const struct roster *now)
+{
+	uint64_t stayers = 0;
+
+	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++)
+		if (now->member[slot] && now->member[slot] == before->member[slot])
+			stayers |= UINT64_C(1) << slot;
+	return stayers;
+}
+
 static struct roster *make_roster(struct share *share, bool marks)
 {
 	const struct roster *before = share->roster;
@@ -478,7 +492,7 @@ static struct roster *make_roster(struct share *share, bool marks)
 	}
 	/* Who gets marks has them from now on. What comes without was redirected for those who were there before. */
 	if (marks && before)
-		roster->unmarked = before->unmarked & roster->members;
+		roster->unmarked = before->unmarked & find_stayers(before, roster);
 	if (marks && !(before && before->classified))
 		share->epoch++;
 	roster->classified = marks;
