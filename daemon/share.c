@@ -672,6 +672,14 @@ static int fail_start(const struct share *share, int code, struct failure *why)
 					: "");
 }
 
+/* Its memory is nobody's after it. */
+static void end_worker(struct share *share)
+{
+	share->worker = worker_stop(share->worker);
+	munmap(share->umem, share->umem_length);
+	share->umem = NULL;
+}
+
 static int start_worker(struct share *share, struct failure *why)
 {
 	struct queue *queue = share->queue;
@@ -706,6 +714,9 @@ static int start_worker(struct share *share, struct failure *why)
 	report_denied(share, &denied);
 	r = sd_event_add_io(queue->interface->daemon->event, &share->news,
 			    worker_news_fd(share->worker), EPOLLIN, on_news, share);
+	/* One that nobody hears of would keep all who join after this waiting. */
+	if (r < 0)
+		end_worker(share);
 	return r < 0 ? fail_start(share, -r, why) : 0;
 }
 
@@ -722,9 +733,10 @@ static void stop_worker(struct share *share)
 	share->redirected = false;
 	share->record = (struct xdpd_bpf_queue){};
 	share->news = sd_event_source_disable_unref(share->news);
+	worker_halt(share->worker);
 	worker_describe(share->worker, &last);
 	transmitted = worker_transmitted(share->worker);
-	share->worker = worker_stop(share->worker);
+	end_worker(share);
 	share->past.bursts += last.bursts;
 	share->past.packets += last.packets;
 	share->past.busy_ns += last.busy_ns;
@@ -733,8 +745,6 @@ static void stop_worker(struct share *share)
 	share->past.unclaimed += last.unclaimed;
 	share->transmitted.packets += transmitted.packets;
 	share->transmitted.bytes += transmitted.bytes;
-	munmap(share->umem, share->umem_length);
-	share->umem = NULL;
 	free_leaving(share, UINT64_MAX);
 	free_older(share);
 	free(share->roster);

@@ -47,6 +47,7 @@ struct worker {
 	int news_fd;  /* an eventfd: worker -> main */
 	int bells_fd; /* an epoll set of the members' sockets */
 	bool stop;
+	bool halted; /* the main thread's: there is no thread any more */
 	const struct roster *wanted;
 	uint64_t adopted;
 	uint64_t violated;
@@ -476,13 +477,21 @@ int worker_start(struct worker **ret, const struct worker_options *options,
 	return 0;
 }
 
+void worker_halt(struct worker *worker)
+{
+	if (worker->halted)
+		return;
+	__atomic_store_n(&worker->stop, true, __ATOMIC_RELEASE);
+	signal_fd(worker->kick_fd);
+	pthread_join(worker->thread, NULL);
+	worker->halted = true;
+}
+
 struct worker *worker_stop(struct worker *worker)
 {
 	if (!worker)
 		return NULL;
-	__atomic_store_n(&worker->stop, true, __ATOMIC_RELEASE);
-	signal_fd(worker->kick_fd);
-	pthread_join(worker->thread, NULL);
+	worker_halt(worker);
 	return discard(worker);
 }
 

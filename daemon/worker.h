@@ -47,7 +47,10 @@ struct worker_denied {
 int worker_start(struct worker **ret, const struct worker_options *options,
 		 struct worker_denied *denied);
 
-/* Returns when the thread has ended: at once, or after the burst under way. NULL is fine. Returns NULL. */
+/* Returns when the thread has ended: at once, or after the burst under way. What it counted stays. */
+void worker_halt(struct worker *worker);
+
+/* Does that if need be, and frees it. NULL is fine. Returns NULL. */
 struct worker *worker_stop(struct worker *worker);
 
 /* CPU, scheduling and spinning from now on. */
