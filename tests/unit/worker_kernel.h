@@ -285,6 +285,8 @@ static struct kernel {
 	bool raised;
 	uint32_t epoch, groups; /* that it marks frames with */
 	uint32_t strict;	/* groups that it does not run ahead of */
+	uint32_t window;	/* by more than so many packets */
+	uint32_t appetite;	/* frames to fill that it keeps at hand: see want_frames() */
 	uint64_t limit, received, received_sum;
 	uint64_t acked[GROUPS], acked_sum[GROUPS]; /* by who received them */
 	uint32_t receive_wakes, transmit_wakes;
@@ -411,22 +413,22 @@ static inline void fetch_frames(uint32_t want)
 	xdpd_ring_advance(&kernel.fill, n);
 }
 
-/* As a driver does that ran out of frames: it looks no more until it is woken. */
-static inline bool has_frames(void)
+/* As a driver does whose own ring could not be filled: it looks no more until it is woken. */
+static inline void want_frames(void)
 {
-	if (kernel.n_held)
-		return true;
-	if (__atomic_load_n(kernel.fill.flags, __ATOMIC_ACQUIRE))
-		return false;
-	fetch_frames(BURST_MAX);
-	if (kernel.n_held)
-		return true;
+	uint32_t had;
+
+	if (kernel.n_held >= kernel.appetite || __atomic_load_n(kernel.fill.flags, __ATOMIC_ACQUIRE))
+		return;
+	fetch_frames(kernel.appetite - kernel.n_held);
+	if (kernel.n_held >= kernel.appetite)
+		return;
 	__atomic_store_n(kernel.fill.flags, XDP_RING_NEED_WAKEUP, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	fetch_frames(BURST_MAX);
-	if (kernel.n_held)
+	had = kernel.n_held;
+	fetch_frames(kernel.appetite - kernel.n_held);
+	if (kernel.n_held > had)
 		__atomic_store_n(kernel.fill.flags, 0, __ATOMIC_RELAXED);
-	return kernel.n_held != 0;
 }
 
 /* Packets that may be received now: not more than so many ahead of any of the strict groups. */
@@ -438,10 +440,11 @@ static inline uint32_t left_to_receive(void)
 	for (uint32_t group = 0; group < GROUPS; group++) {
 		uint64_t acked = __atomic_load_n(&kernel.acked[group], __ATOMIC_ACQUIRE);
 
-		if (kernel.strict & 1u << group && WINDOW - (kernel.received - acked) < least)
-			least = WINDOW - (kernel.received - acked);
+		if (kernel.strict & 1u << group &&
+		    kernel.window - (kernel.received - acked) < least)
+			least = kernel.window - (kernel.received - acked);
 	}
-	return least < WINDOW ? (uint32_t)least : WINDOW;
+	return least < kernel.window ? (uint32_t)least : kernel.window;
 }
 
 /* Taps may be reading what was there before. */
@@ -468,7 +471,8 @@ static inline uint32_t receive_burst(void)
 {
 	uint32_t n = left_to_receive();
 
-	if (!n || !has_frames())
+	want_frames();
+	if (!n || !kernel.n_held)
 		return 0;
 	if (n > 1)
 		n = 1 + below(&kernel.random, n < BURST_MAX ? n : BURST_MAX);
@@ -524,7 +528,10 @@ static inline void make_kernel(void)
 {
 	void *memory;
 
-	kernel = (struct kernel){.random = 88172645463325252ull, .epoch = 1};
+	kernel = (struct kernel){.random = 88172645463325252ull,
+				 .epoch = 1,
+				 .window = WINDOW,
+				 .appetite = KERNEL_RING / 2};
 	blames = blamed = 0;
 	assert_return_code(umem_create(&kernel.umem, FRAMES, FRAME_SIZE, HEADROOM, true), 0);
 	kernel.length = kernel.umem.size + kernel.umem.tail_length;

@@ -29,9 +29,10 @@ enum role {
 	DAWDLES,  /* takes its time */
 	HOARDS,	  /* keeps as much as it can, and looks at none of it */
 	SENDS,	  /* packets of its own */
+	PINGS,	  /* sends one, and the next when that was transmitted */
 	FORWARDS, /* what it receives */
 	CHEATS,	  /* gives a frame back twice */
-	IDLES,	  /* sleeps in xdpd_wait(), and minds nothing that wakes it */
+	NOBODY,	  /* the test moves its rings and rings its bell */
 };
 
 /* A member, by its slot, and the consumer that has it. */
@@ -191,18 +192,23 @@ static inline void hoard(struct seat *seat, struct xdpd *x)
 	}
 }
 
+static inline void write_packet(const struct seat *seat, const struct xdpd *x,
+				struct xdp_desc *frame, uint64_t count)
+{
+	const uint64_t number = sent_number(seat->slot, count);
+	uint64_t *words = view(seat, x, frame->addr);
+
+	frame->len = packet_length(number);
+	for (uint32_t k = 0; k < frame->len / 8; k++)
+		words[k] = packet_word(number, k);
+}
+
 static inline uint32_t make_packets(struct seat *seat, struct xdpd *x, struct xdp_desc *frames)
 {
 	uint32_t n = xdpd_tx_alloc(x, frames, 1 + below(&seat->random, 16));
 
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t number = sent_number(seat->slot, seat->sent + i);
-		uint64_t *words = view(seat, x, frames[i].addr);
-
-		frames[i].len = packet_length(number);
-		for (uint32_t k = 0; k < frames[i].len / 8; k++)
-			words[k] = packet_word(number, k);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		write_packet(seat, x, &frames[i], seat->sent + i);
 	return n;
 }
 
@@ -264,16 +270,26 @@ static inline void cheat(struct seat *seat, struct xdpd *x)
 	}
 }
 
-static inline void be_idle(struct seat *seat, struct xdpd *x)
+static inline void ping(struct seat *seat, struct xdpd *x)
 {
-	while (!is_over(seat) && xdpd_wait(x, -1) >= 0)
-		add_to(&seat->received, 1);
+	while (!is_over(seat)) {
+		struct xdp_desc frame;
+
+		if (__atomic_load_n(&kernel.transmitted[seat->slot], __ATOMIC_ACQUIRE) !=
+			    seat->sent ||
+		    !xdpd_tx_alloc(x, &frame, 1)) {
+			sched_yield();
+			continue;
+		}
+		write_packet(seat, x, &frame, seat->sent);
+		add_to(&seat->sent, xdpd_tx(x, &frame, 1));
+	}
 }
 
 static void (*const parts[])(struct seat *, struct xdpd *) = {
-	[WAITS] = wait_and_take,  [POLLS] = poll_and_take, [SPINS] = spin_and_take,
-	[DAWDLES] = wait_and_take, [HOARDS] = hoard,	   [SENDS] = send_packets,
-	[FORWARDS] = forward_packets, [CHEATS] = cheat,	   [IDLES] = be_idle,
+	[WAITS] = wait_and_take, [POLLS] = poll_and_take, [SPINS] = spin_and_take,
+	[DAWDLES] = wait_and_take, [HOARDS] = hoard, [SENDS] = send_packets, [PINGS] = ping,
+	[FORWARDS] = forward_packets, [CHEATS] = cheat,
 };
 
 static inline void *consume(void *context)
@@ -457,6 +473,19 @@ static inline void grant(struct seat *seat)
 	member_handed_over(seat->member);
 }
 
+static inline void attach_consumer(struct seat *seat)
+{
+	struct xdpd_header started;
+	uint32_t id;
+
+	assert_int_equal(pthread_create(&seat->thread, NULL, consume, seat), 0);
+	seat->control_fd = accept4(master.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_return_code(seat->control_fd, errno);
+	grant(seat);
+	id = hear(seat->control_fd, XDPD_READY);
+	say(seat->control_fd, XDPD_STARTED, id, &started, sizeof(started), NULL, 0);
+}
+
 struct sitter {
 	uint32_t slot, group;
 	enum role role;
@@ -476,28 +505,23 @@ static inline struct seat *prepare(struct sitter sitter)
 		.frame_size = FRAME_SIZE,
 		.quota = sitter.quota ? sitter.quota : QUOTA,
 	};
-	struct xdpd_header started;
-	uint32_t id;
 
 	assert_null(seat->member);
 	*seat = (struct seat){.slot = sitter.slot,
 			      .group = sitter.group,
 			      .role = sitter.role,
 			      .transmits = sitter.transmits,
+			      .control_fd = -1,
 			      .random = 0x9e3779b97f4a7c15ull + sitter.slot};
 	assert_return_code(member_create(&seat->member, &options), 0);
 	seat->member->slot = sitter.slot;
 	seat->member->group = sitter.group;
 	seat->transmit = seat->member->handoff.transmit;
-	assert_int_equal(pthread_create(&seat->thread, NULL, consume, seat), 0);
-	seat->control_fd = accept4(master.listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	assert_return_code(seat->control_fd, errno);
-	grant(seat);
-	id = hear(seat->control_fd, XDPD_READY);
+	if (seat->role != NOBODY)
+		attach_consumer(seat);
 	assert_return_code(
 		worker_hear(master.worker, seat->slot, seat->member->handoff.socket_fd), 0);
 	seat->in_roster = true;
-	say(seat->control_fd, XDPD_STARTED, id, &started, sizeof(started), NULL, 0);
 	return seat;
 }
 
@@ -521,6 +545,8 @@ static inline void vacate(struct seat *seat)
 
 static inline void join_consumer(struct seat *seat)
 {
+	if (seat->role == NOBODY)
+		return;
 	__atomic_store_n(&seat->leave, true, __ATOMIC_RELEASE);
 	close(seat->control_fd);
 	pthread_join(seat->thread, NULL);
