@@ -82,12 +82,17 @@ static inline void assert_no_blame(void)
 		fail_msg("%s", blame_text);
 }
 
-static inline uint64_t milliseconds(void)
+static inline uint64_t nanoseconds(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t milliseconds(void)
+{
+	return nanoseconds() / 1000000;
 }
 
 static inline void nap(long usecs)
@@ -111,6 +116,15 @@ static inline void nap(long usecs)
 static inline bool blamed_or_late(uint64_t end)
 {
 	return __atomic_load_n(&blamed, __ATOMIC_ACQUIRE) || milliseconds() > end;
+}
+
+/* Without a sleep, whose end is not so exact. */
+static inline void dally(uint64_t ns)
+{
+	const uint64_t end = nanoseconds() + ns;
+
+	while (nanoseconds() < end)
+		;
 }
 
 static inline uint32_t below(uint64_t *state, uint32_t limit)
@@ -282,6 +296,7 @@ static struct kernel {
 	/* of any */
 	bool stop;
 	bool pauses; /* as long as others need to fall asleep */
+	bool dribbles; /* one packet at a time, a moment apart */
 	bool raised;
 	uint32_t epoch, groups; /* that it marks frames with */
 	uint32_t strict;	/* groups that it does not run ahead of */
@@ -474,8 +489,12 @@ static inline uint32_t receive_burst(void)
 	want_frames();
 	if (!n || !kernel.n_held)
 		return 0;
-	if (n > 1)
+	if (kernel.dribbles) {
+		dally(below(&kernel.random, 20000));
+		n = 1;
+	} else if (n > 1) {
 		n = 1 + below(&kernel.random, n < BURST_MAX ? n : BURST_MAX);
+	}
 	n = xdpd_ring_room(&kernel.rx, n < kernel.n_held ? n : kernel.n_held);
 	for (uint32_t i = 0; i < n; i++) {
 		const uint64_t number = kernel.received + 1 + i;

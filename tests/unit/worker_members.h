@@ -282,6 +282,8 @@ static inline void ping(struct seat *seat, struct xdpd *x)
 			continue;
 		}
 		write_packet(seat, x, &frame, seat->sent);
+		/* At any moment of the worker's way to sleep. */
+		dally(below(&seat->random, 30000));
 		add_to(&seat->sent, xdpd_tx(x, &frame, 1));
 	}
 }
