@@ -191,10 +191,12 @@ static int ask_to_attach(struct protocol *protocol)
 {
 	struct xdpd_attach_request request = {
 		.queue = protocol->target.queue,
-		.flags = protocol->target.transmit ? XDPD_ATTACH_TRANSMIT : 0,
+		.flags = protocol->target.flags |
+			 (protocol->target.transmit ? XDPD_ATTACH_TRANSMIT : 0),
 	};
 
 	memcpy(request.device, protocol->target.device, sizeof(request.device));
+	memcpy(request.group, protocol->target.group, sizeof(request.group));
 	return protocol_send(protocol, XDPD_ATTACH, &request, sizeof(request));
 }
 
@@ -210,12 +212,14 @@ static int take_grant(struct protocol *protocol)
 
 static void *map_region(struct protocol *protocol, const struct xdpd_region *region)
 {
+	const int access =
+		region->flags & XDPD_REGION_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
 	void *address;
 
 	if (region->fd >= PROTOCOL_FDS_MAX || protocol->n_maps == PROTOCOL_MAPS_MAX)
 		return NULL;
-	address = mmap(NULL, region->length, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       protocol->fds[region->fd], (off_t)region->offset);
+	address = mmap(NULL, region->length, access, MAP_SHARED, protocol->fds[region->fd],
+		       (off_t)region->offset);
 	if (address == MAP_FAILED)
 		return NULL;
 	protocol->maps[protocol->n_maps].address = address;
@@ -242,16 +246,44 @@ static int map_ring(struct protocol *protocol, struct xdpd_ring *ret,
 	return 0;
 }
 
+/* A region that the grant may lack. */
+static int map_optional(struct protocol *protocol, const struct xdpd_region *region, void *ret)
+{
+	void **address = ret;
+
+	if (!region->length)
+		return 0;
+	*address = map_region(protocol, region);
+	return *address ? 0 : -ENOMEM;
+}
+
+/* A tap's index and flags are not in its ring, which it can't write to. */
+static int map_receive_ring(struct protocol *protocol)
+{
+	struct xdpd_ring *rx = &protocol->rx;
+
+	if (map_ring(protocol, rx, &protocol->grant.rx, false) < 0)
+		return -ENOMEM;
+	if (protocol_is_tap(protocol)) {
+		rx->shared_own = &protocol->account->consumer;
+		rx->flags = &protocol->account->flags;
+		rx->own = rx->peer;
+	}
+	return 0;
+}
+
 static int map_all(struct protocol *protocol)
 {
 	const struct xdpd_grant *grant = &protocol->grant;
 
 	protocol->umem = map_region(protocol, &grant->umem);
-	if (!protocol->umem || !map_region(protocol, &grant->account) ||
-	    map_ring(protocol, &protocol->rx, &grant->rx, false) < 0 ||
+	protocol->account = map_region(protocol, &grant->account);
+	if (!protocol->umem || !protocol->account || map_receive_ring(protocol) < 0 ||
 	    map_ring(protocol, &protocol->fill, &grant->fill, true) < 0 ||
 	    map_ring(protocol, &protocol->tx, &grant->tx, true) < 0 ||
-	    map_ring(protocol, &protocol->completion, &grant->completion, false) < 0)
+	    map_ring(protocol, &protocol->completion, &grant->completion, false) < 0 ||
+	    map_optional(protocol, &grant->transmit, &protocol->transmit) < 0 ||
+	    map_optional(protocol, &grant->sequences, &protocol->sequences) < 0)
 		return -ENOMEM;
 	protocol->unsent = grant->filled;
 	return 0;
@@ -319,14 +351,47 @@ int protocol_go(struct protocol *protocol, enum protocol_step step)
 
 /* ---- frames ---- */
 
+static int bell_of(const struct protocol *protocol)
+{
+	return protocol->fds[protocol->grant.wait_fd];
+}
+
+/* What earlier bursts have sent is no news. */
+static void drain_bell(const struct protocol *protocol)
+{
+	char bytes[256];
+
+	while (recv(bell_of(protocol), bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+}
+
+void protocol_ring(struct protocol *protocol)
+{
+	(void)send(bell_of(protocol), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The worker wakes whoever says that it sleeps; the kernel everybody. */
+static bool ask_to_be_woken(struct protocol *protocol)
+{
+	if (!protocol_is_shared(protocol))
+		return true;
+	drain_bell(protocol);
+	__atomic_store_n(protocol->rx.flags, XDP_RING_NEED_WAKEUP, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !xdpd_ring_available(&protocol->rx, 1);
+}
+
 uint32_t protocol_take(struct protocol *protocol, struct xdp_desc *frames, uint32_t max,
 		       int timeout_ms)
 {
-	struct pollfd readable = {.fd = protocol->fds[protocol->grant.wait_fd], .events = POLLIN};
+	struct pollfd readable = {.fd = bell_of(protocol), .events = POLLIN};
 	uint32_t count = xdpd_ring_available(&protocol->rx, max);
 
-	if (!count && poll(&readable, 1, timeout_ms) == 1)
+	if (!count && timeout_ms) {
+		if (ask_to_be_woken(protocol))
+			(void)poll(&readable, 1, timeout_ms);
 		count = xdpd_ring_available(&protocol->rx, max);
+	}
 	for (uint32_t i = 0; i < count; i++)
 		frames[i] = *xdpd_ring_desc(&protocol->rx, protocol->rx.own + i);
 	xdpd_ring_advance(&protocol->rx, count);
@@ -336,13 +401,18 @@ uint32_t protocol_take(struct protocol *protocol, struct xdp_desc *frames, uint3
 
 void protocol_give_back(struct protocol *protocol, const struct xdp_desc *frames, uint32_t count)
 {
+	if (protocol_is_tap(protocol))
+		return;
 	count = xdpd_ring_room(&protocol->fill, count);
 	for (uint32_t i = 0; i < count; i++)
 		*xdpd_ring_address(&protocol->fill, protocol->fill.own + i) = frames[i].addr;
 	xdpd_ring_advance(&protocol->fill, count);
-	if (xdpd_ring_needs_wakeup(&protocol->fill))
-		(void)!recvfrom(protocol->fds[protocol->grant.wait_fd], NULL, 0, MSG_DONTWAIT, NULL,
-				NULL);
+	if (!xdpd_ring_needs_wakeup(&protocol->fill))
+		return;
+	if (protocol_is_shared(protocol))
+		protocol_ring(protocol);
+	else
+		(void)!recvfrom(bell_of(protocol), NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
 /* A frame that nobody has: one that was sent, else one that never was. */
@@ -353,10 +423,19 @@ static bool find_spare(struct protocol *protocol, uint64_t *ret)
 		xdpd_ring_advance(&protocol->completion, 1);
 		return true;
 	}
-	if (protocol->unsent == protocol->grant.frames)
+	if (protocol->unsent == protocol->grant.frames + protocol->grant.transmit_frames)
 		return false;
 	*ret = (uint64_t)protocol->unsent++ * protocol->grant.frame_size;
 	return true;
+}
+
+/* Shared: what it sends lies in memory of its own, whose addresses follow those of the UMEM. */
+static unsigned char *frame_at(const struct protocol *protocol, uint64_t address)
+{
+	const uint64_t end = protocol->grant.umem.length;
+
+	return protocol_is_shared(protocol) ? protocol->transmit + (address - end)
+					    : protocol->umem + address;
 }
 
 uint32_t protocol_transmit(struct protocol *protocol)
@@ -368,12 +447,14 @@ uint32_t protocol_transmit(struct protocol *protocol)
 	       find_spare(protocol, &address)) {
 		*xdpd_ring_desc(&protocol->tx, protocol->tx.own + count) =
 			(struct xdp_desc){.addr = address, .len = TX_LENGTH};
-		memset(protocol->umem + address, 0xff, TX_LENGTH);
+		memset(frame_at(protocol, address), 0xff, TX_LENGTH);
 		count++;
 	}
 	xdpd_ring_advance(&protocol->tx, count);
-	(void)!sendto(protocol->fds[protocol->grant.wait_fd], NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL,
-		      NULL, 0);
+	if (protocol_is_shared(protocol))
+		protocol_ring(protocol);
+	else
+		(void)!sendto(bell_of(protocol), NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 	return count;
 }
 
@@ -409,6 +490,7 @@ static int find_record(const char *socket, enum xdpd_list kind, struct protocol_
 struct wanted_queue {
 	const char *device;
 	uint32_t queue;
+	const char *group;
 };
 
 static bool is_queue(const struct protocol_message *message, const void *context)
@@ -422,7 +504,7 @@ static bool is_queue(const struct protocol_message *message, const void *context
 int protocol_find_queue(const char *socket, const char *device, uint32_t queue,
 			struct xdpd_queue_record *ret)
 {
-	const struct wanted_queue wanted = {device, queue};
+	const struct wanted_queue wanted = {device, queue, NULL};
 	struct protocol_message message;
 	int r = find_record(socket, XDPD_LIST_QUEUES, &message, is_queue, &wanted);
 
@@ -437,6 +519,47 @@ int protocol_queue_state(const char *socket, const char *device, uint32_t queue)
 	int r = protocol_find_queue(socket, device, queue, &record);
 
 	return r < 0 ? r : (int)record.state;
+}
+
+static bool is_worker(const struct protocol_message *message, const void *context)
+{
+	const struct wanted_queue *wanted = context;
+
+	return message->worker.queue == wanted->queue &&
+	       !strcmp(message->worker.device, wanted->device);
+}
+
+int protocol_find_worker(const char *socket, const char *device, uint32_t queue,
+			 struct xdpd_worker_record *ret)
+{
+	const struct wanted_queue wanted = {device, queue, NULL};
+	struct protocol_message message;
+	int r = find_record(socket, XDPD_LIST_WORKERS, &message, is_worker, &wanted);
+
+	if (r == 0)
+		*ret = message.worker;
+	return r;
+}
+
+static bool is_group(const struct protocol_message *message, const void *context)
+{
+	const struct wanted_queue *wanted = context;
+
+	return message->group.queue == wanted->queue &&
+	       !strcmp(message->group.device, wanted->device) &&
+	       !strcmp(message->group.name, wanted->group);
+}
+
+int protocol_find_group(const char *socket, const char *device, uint32_t queue, const char *group,
+			struct xdpd_group_record *ret)
+{
+	const struct wanted_queue wanted = {device, queue, group};
+	struct protocol_message message;
+	int r = find_record(socket, XDPD_LIST_GROUPS, &message, is_group, &wanted);
+
+	if (r == 0)
+		*ret = message.group;
+	return r;
 }
 
 static bool is_interface(const struct protocol_message *message, const void *context)

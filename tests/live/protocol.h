@@ -18,7 +18,7 @@
 #include "client/xdpd_ring.h"
 
 #define PROTOCOL_FDS_MAX  4
-#define PROTOCOL_MAPS_MAX 6
+#define PROTOCOL_MAPS_MAX 8
 #define PROTOCOL_PATIENCE 15000 /* milliseconds for an answer that shall come */
 
 /* The way of a consumer, from one step to the next. */
@@ -44,6 +44,9 @@ struct protocol_target {
 	uint32_t queue;
 	char name[XDPD_NAME_MAX];
 	bool transmit;
+	/* of shared delivery */
+	char group[XDPD_NAME_MAX];
+	uint32_t flags; /* XDPD_ATTACH_HOLD, XDPD_ATTACH_TAP or neither */
 };
 
 struct protocol {
@@ -60,6 +63,9 @@ struct protocol {
 	} maps[PROTOCOL_MAPS_MAX];
 	size_t n_maps;
 	unsigned char *umem;
+	struct xdpd_account *account;
+	unsigned char *transmit; /* of shared delivery; NULL: it may not transmit */
+	uint32_t *sequences;	 /* of a tap; else NULL */
 	struct xdpd_ring rx, fill, tx, completion;
 	uint64_t received;
 	uint32_t unsent; /* the next frame that was never sent */
@@ -79,6 +85,8 @@ struct protocol_message {
 				struct xdpd_queue_record queue;
 				struct xdpd_interface_record interface;
 				struct xdpd_consumer_record consumer;
+				struct xdpd_group_record group;
+				struct xdpd_worker_record worker;
 			};
 		};
 		unsigned char bytes[XDPD_MESSAGE_MAX];
@@ -137,11 +145,27 @@ int protocol_await(struct protocol *protocol, enum xdpd_message type, struct pro
 /* Takes in what still comes: 0 when the daemon has closed the connection. */
 int protocol_await_end(struct protocol *protocol);
 
-/* Takes up to `max` received frames, waiting for them. Returns how many; 0 after `timeout_ms`. */
+static inline bool protocol_is_shared(const struct protocol *protocol)
+{
+	return !(protocol->grant.flags & XDPD_GRANT_EXCLUSIVE);
+}
+
+static inline bool protocol_is_tap(const struct protocol *protocol)
+{
+	return protocol->grant.flags & XDPD_GRANT_TAP;
+}
+
+/*
+ * Takes up to `max` received frames, waiting for them. Returns how many; 0 after `timeout_ms`. A tap gets
+ * descriptors as they lie in its ring, overwritten or not.
+ */
 uint32_t protocol_take(struct protocol *protocol, struct xdp_desc *frames, uint32_t max,
 		       int timeout_ms);
 
 void protocol_give_back(struct protocol *protocol, const struct xdp_desc *frames, uint32_t count);
+
+/* Shared: wakes the worker, whether it sleeps or not. */
+void protocol_ring(struct protocol *protocol);
 
 /*
  * Queues frames of 60 bytes as far as there is room, and wakes the kernel; returns how many were
@@ -160,6 +184,12 @@ int protocol_queue_state(const char *socket, const char *device, uint32_t queue)
 
 int protocol_find_interface(const char *socket, const char *device,
 			    struct xdpd_interface_record *ret);
+
+/* Of shared delivery. */
+int protocol_find_worker(const char *socket, const char *device, uint32_t queue,
+			 struct xdpd_worker_record *ret);
+int protocol_find_group(const char *socket, const char *device, uint32_t queue, const char *group,
+			struct xdpd_group_record *ret);
 
 int protocol_eject(const char *socket, const char *device, uint32_t queue, const char *reason);
 
