@@ -421,7 +421,8 @@ static bool find_spare(struct protocol *protocol, uint64_t *ret)
 	if (xdpd_ring_available(&protocol->completion, 1)) {
 		*ret = *xdpd_ring_address(&protocol->completion, protocol->completion.own);
 		xdpd_ring_advance(&protocol->completion, 1);
-		return true;
+		/* After the end of a shared attachment its memory is all 0. */
+		return !protocol_is_shared(protocol) || *ret >= protocol->grant.umem.length;
 	}
 	if (protocol->unsent == protocol->grant.frames + protocol->grant.transmit_frames)
 		return false;
