@@ -38,6 +38,7 @@ struct hostile_lie {
 	const char *name;
 	const char *violation; /* as the metric's label names it */
 	void (*tell)(struct protocol *protocol);
+	bool at_once; /* it needs no frame to lie about, and the daemon sees it without one */
 };
 
 extern const struct hostile_lie hostile_lies[];
