@@ -490,7 +490,7 @@ enum xdpd_event_kind {
 	XDPD_EVENT_STOPPING = 10,
 };
 
-/* An attached consumer gets those of its own interface and queue, a subscriber all. */
+/* An attached consumer gets those of its own interface and queue, but not who attaches and detaches; a subscriber all. */
 struct xdpd_event {
 	struct xdpd_header header;
 	uint64_t time;		      /* nanoseconds since the epoch */

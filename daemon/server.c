@@ -335,8 +335,11 @@ static bool concerns(const struct session *session, const struct xdpd_event *eve
 	if (!attachment || !attachment->running ||
 	    strcmp(event->device, attachment->queue->interface->name))
 		return false;
-	/* It is the one that attached, and has its answer. */
-	if (event->kind == XDPD_EVENT_ATTACHED)
+	/*
+	 * It has its own answer; who else comes and goes at a shared queue is not its matter. Nobody shall be able to
+	 * wake others, or to fill what they have not read, by coming and going.
+	 */
+	if (event->kind == XDPD_EVENT_ATTACHED || event->kind == XDPD_EVENT_DETACHED)
 		return false;
 	return event->queue == UINT32_MAX || event->queue == attachment->queue->id;
 }
