@@ -124,6 +124,11 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 	int retry = RETRY_MIN;
 	int r = look(client);
 
+	/* A program that takes no events still hears the end, and lets the daemon send on. */
+	if (r > 0 && r & XDPD_WAIT_EVENT) {
+		xdpd_connection_listen(&client->connection);
+		r = look(client);
+	}
 	/* With a timeout of 0 the caller wants to know what the daemon said, too. */
 	if (r < 0 || (r > 0 && timeout_ms != 0)) {
 		if (r & XDPD_WAIT_RX)
