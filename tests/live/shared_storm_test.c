@@ -143,6 +143,9 @@ struct victim {
 	bool stopped;
 };
 
+/* In its stepper's word. */
+enum { TAKES = 1, SENDS = 2 };
+
 struct storm {
 	struct instance *daemon;
 	struct crowd *crowd;
@@ -157,16 +160,24 @@ static uint32_t below(struct storm *storm, uint32_t limit)
 	return (uint32_t)(storm->random >> 33) % limit;
 }
 
-static int take_and_send(struct stepper *stepper, struct protocol *protocol)
+/* What is not read of what xdpd tells would wait in its memory. */
+static int take_and_listen(struct stepper *stepper, struct protocol *protocol)
 {
-	(void)stepper;
-	for (;;) {
-		struct xdp_desc frames[32];
-		uint32_t count = protocol_take(protocol, frames, 32, 5);
+	struct protocol_message message;
+	int got;
 
-		protocol_give_back(protocol, frames, count);
-		(void)protocol_transmit(protocol);
-	}
+	do {
+		struct xdp_desc frames[32];
+		uint32_t count = 0;
+
+		if (stepper->word & TAKES)
+			count = protocol_take(protocol, frames, 32, 5);
+		if (count)
+			protocol_give_back(protocol, frames, count);
+		if (stepper->word & SENDS)
+			(void)protocol_transmit(protocol);
+		got = protocol_receive(protocol, &message, stepper->word ? 0 : 5);
+	} while (got >= 0 || got == -ETIMEDOUT || got == -EAGAIN);
 	return 0;
 }
 
@@ -181,12 +192,13 @@ static void start_victim(struct storm *storm, struct victim *victim)
 	*stepper = (struct stepper){
 		.target = protocol_target(instance_socket(storm->daemon), "near", 0, "victim"),
 		.step = steps[below(storm, sizeof(steps) / sizeof(steps[0]))],
+		.then = take_and_listen,
 	};
 	stepper->target.transmit = true;
 	stepper->target.flags = XDPD_ATTACH_HOLD;
 	(void)snprintf(stepper->target.group, sizeof(stepper->target.group), "split");
-	if (below(storm, 3) == 0 && stepper->step >= PROTOCOL_STARTED)
-		stepper->then = take_and_send;
+	if (stepper->step >= PROTOCOL_STARTED && stepper->step != PROTOCOL_HOLDING)
+		stepper->word = (int)below(storm, 4);
 	assert_ok(child_start(&victim->child, &(struct child_options){.call = stepper_run,
 								      .argument = stepper,
 								      .uid = CHILD_NOBODY}));
