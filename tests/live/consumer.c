@@ -13,6 +13,7 @@
 
 #include "client/xdpd.h"
 #include "tests/live/child.h"
+#include "tests/live/flow.h"
 #include "tests/live/harness.h"
 #include "tests/live/instance.h"
 #include "tests/live/numbers.h"
@@ -26,6 +27,7 @@
 
 #define NUMBER_END (PACKET_UDP_PAYLOAD + sizeof(uint64_t))
 #define PORT	   7
+#define PORT_AT	   (PACKET_UDP_PAYLOAD - 8)
 
 /* What test and consumer share. */
 struct desk {
@@ -35,6 +37,7 @@ struct desk {
 	int stop;
 	int task, task_begun; /* enum consumer_task, plus 1 */
 	struct consumer_report report;
+	uint64_t flows[CONSUMER_FLOWS_MAX]; /* frames received of each */
 };
 
 struct consumer {
@@ -69,8 +72,8 @@ bool consumer_frame_is_whole(const void *frame, size_t length)
 	       memcmp(bytes + NUMBER_END, whole + NUMBER_END, length - NUMBER_END) == 0;
 }
 
-struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first,
-				 uint64_t count, uint64_t rate)
+struct traffic *consumer_flows(const char *device, int cpu, size_t length, uint32_t flows,
+			       uint64_t first, uint64_t count, uint64_t rate)
 {
 	uint8_t frame[LENGTH_MAX];
 	struct traffic *traffic = NULL;
@@ -83,8 +86,15 @@ struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uin
 								    .count = count,
 								    .rate = rate,
 								    .number_at = PACKET_UDP_PAYLOAD,
-								    .first_number = first}));
+								    .first_number = first,
+								    .flows = flows}));
 	return traffic;
+}
+
+struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first,
+				 uint64_t count, uint64_t rate)
+{
+	return consumer_flows(device, cpu, length, 1, first, count, rate);
 }
 
 /* ---- in the consumer's process ---- */
@@ -130,6 +140,43 @@ static void see_oneself(struct consumer_report *report)
 	}
 }
 
+/* A frame of consumer_flows(): whole, and of the flow that its number belongs to. */
+static bool see_flow(struct work *work, const uint8_t *frame, size_t length)
+{
+	const uint32_t flows = work->options->flows;
+	uint8_t copy[LENGTH_MAX];
+	uint64_t number;
+	uint16_t port;
+	uint32_t flow;
+
+	memcpy(copy, frame, length);
+	memcpy(&number, copy + PACKET_UDP_PAYLOAD, sizeof(number));
+	memcpy(&port, copy + PORT_AT, sizeof(port));
+	flow = (uint32_t)(be64toh(number) % flows);
+	if (be16toh(port) != PORT + flow)
+		return false;
+	port = htobe16(PORT);
+	memcpy(copy + PORT_AT, &port, sizeof(port));
+	work->desk->flows[flow % CONSUMER_FLOWS_MAX]++;
+	return consumer_frame_is_whole(copy, length);
+}
+
+static void see_label(struct work *work, const uint8_t *frame, size_t length)
+{
+	uint32_t label;
+
+	if (flow_label(frame, length, &label) && label < CONSUMER_FLOWS_MAX)
+		work->desk->flows[label]++;
+	else
+		work->report.damaged++;
+}
+
+static bool is_whole(struct work *work, const void *frame, size_t length)
+{
+	return work->options->flows ? see_flow(work, frame, length)
+				    : consumer_frame_is_whole(frame, length);
+}
+
 static void look_at(struct work *work, const void *frame, const struct xdp_desc *descriptor)
 {
 	const size_t length = work->options->length;
@@ -137,10 +184,12 @@ static void look_at(struct work *work, const void *frame, const struct xdp_desc 
 
 	work->report.packets++;
 	work->report.bytes += descriptor->len;
+	if (work->options->labels)
+		see_label(work, frame, descriptor->len);
 	if (!length)
 		return;
 	if (place < XDP_PACKET_HEADROOM + work->options->headroom || descriptor->len != length ||
-	    !consumer_frame_is_whole(frame, length))
+	    !is_whole(work, frame, length))
 		work->report.damaged++;
 	else
 		numbers_see_frame(&work->numbers, frame, PACKET_UDP_PAYLOAD);
@@ -199,6 +248,7 @@ static void take_stock(struct work *work)
 	(void)xdpd_reap(work->x);
 	if (xdpd_stats(work->x, &stats) < 0)
 		return;
+	work->report.overrun = stats.overrun;
 	work->report.settled = stats.spare + stats.fill_entries + stats.rx_entries + work->n_held;
 }
 
@@ -310,6 +360,8 @@ static int run(struct work *work)
 		else
 			busy |= receive(work, task) != 0;
 		publish(work);
+		if (task == CONSUMER_DAWDLES)
+			(void)usleep(1000);
 		if (busy || task == CONSUMER_SLEEPS)
 			continue;
 		if (work->options->way != CONSUMER_BY_RAW)
@@ -332,7 +384,9 @@ static int attach(struct work *work)
 	const struct consumer_options *options = work->options;
 	const struct xdpd_attach_options how = {
 		.size = sizeof(how),
-		.flags = options->transmit ? XDPD_ATTACH_TRANSMIT : 0,
+		.flags = options->flags | (options->transmit ? XDPD_ATTACH_TRANSMIT : 0),
+		.group = options->group,
+		.snap_length = options->snap_length,
 	};
 	struct epoll_event event = {.events = EPOLLIN};
 	int r = xdpd_connect(&work->x, work->desk->socket,
@@ -447,6 +501,24 @@ struct consumer_report consumer_report(const struct consumer *consumer)
 	report.packets = packets;
 	report.sent = sent;
 	return report;
+}
+
+uint64_t consumer_flow(const struct consumer *consumer, uint32_t flow)
+{
+	return __atomic_load_n(&consumer->desk->flows[flow], __ATOMIC_RELAXED);
+}
+
+void consumer_signal(const struct consumer *consumer, int signal)
+{
+	assert_ok(child_signal(consumer->child, signal));
+}
+
+void consumer_kill(struct consumer *consumer)
+{
+	child_kill(consumer->child);
+	(void)child_end(consumer->child);
+	(void)munmap(consumer->desk, sizeof(*consumer->desk));
+	free(consumer);
 }
 
 static void awaits(const struct consumer *consumer, const uint64_t *count, uint64_t wanted,

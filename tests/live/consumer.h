@@ -37,6 +37,7 @@ enum consumer_task {
 	CONSUMER_SLEEPS,   /* does not look at its rings */
 	CONSUMER_REFLECTS, /* sends what it receives back as it is */
 	CONSUMER_SENDS,	   /* sends `to_send` frames, then receives */
+	CONSUMER_DAWDLES,  /* receives, with a rest of a millisecond after each burst */
 };
 
 struct consumer_options {
@@ -53,6 +54,13 @@ struct consumer_options {
 	uint64_t first, count; /* the numbers that shall arrive */
 	uint64_t to_send;      /* frames of `length`, numbered from 0 on */
 	uint32_t burst;	       /* that it sends at once */
+
+	/* of shared delivery */
+	const char *group;    /* NULL: its own name */
+	uint32_t flags;	      /* XDPD_ATTACH_HOLD or XDPD_ATTACH_TAP */
+	uint32_t snap_length; /* of a tap */
+	uint32_t flows;	      /* that the frames with numbers go round, as by consumer_flows(); 0: one */
+	bool labels;	      /* the frames, of any kind, end in a label, see flow.h */
 };
 
 struct consumer_report {
@@ -65,6 +73,7 @@ struct consumer_report {
 		settled; /* of them in the fill ring or with the program, when it last had nothing to do */
 	uint32_t may_transmit;
 	uint32_t events; /* 1 << enum xdpd_event_kind */
+	uint64_t overrun; /* of a tap, as it last looked */
 	int ended;	 /* why it ended by itself, -errno; 0: it was told to */
 	int transmit_error;
 	char reason[XDPD_REASON_MAX];
@@ -90,6 +99,10 @@ struct traffic;
 struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first,
 				 uint64_t count, uint64_t rate);
 
+/* The same, in as many flows: number N has source port N % flows more than the others. */
+struct traffic *consumer_flows(const char *device, int cpu, size_t length, uint32_t flows,
+			       uint64_t first, uint64_t count, uint64_t rate);
+
 struct consumer;
 
 /* Returns when it is attached. It has neither uid 0 nor capabilities. */
@@ -102,6 +115,17 @@ pid_t consumer_pid(const struct consumer *consumer);
 
 /* What is known so far; `packets` and `sent` never run ahead of the rest. */
 struct consumer_report consumer_report(const struct consumer *consumer);
+
+/* Frames of a flow, or with a label, that it has received; both below CONSUMER_FLOWS_MAX. */
+uint64_t consumer_flow(const struct consumer *consumer, uint32_t flow);
+
+#define CONSUMER_FLOWS_MAX 1024
+
+/* SIGKILL; nothing of it is left. */
+void consumer_kill(struct consumer *consumer);
+
+/* SIGSTOP, SIGCONT. */
+void consumer_signal(const struct consumer *consumer, int signal);
 
 /* Waits until it has received, or sent, so many frames. */
 void consumer_awaits(const struct consumer *consumer, uint64_t packets);
