@@ -72,6 +72,26 @@ bool consumer_frame_is_whole(const void *frame, size_t length)
 	       memcmp(bytes + NUMBER_END, whole + NUMBER_END, length - NUMBER_END) == 0;
 }
 
+void consumer_frames_arrive(int far, size_t length, uint64_t first, uint64_t count)
+{
+	cleanup_numbers struct numbers numbers = {};
+	uint8_t frame[LENGTH_MAX];
+
+	assert_ok(numbers_open(&numbers, first, count));
+	while (numbers.seen < count) {
+		ssize_t got = packet_receive(far, frame, sizeof(frame), PATIENCE);
+
+		if (got < 0)
+			fail_msg("%lu of %lu frames arrived; %u missed by the test", numbers.seen,
+				 count, packet_missed(far));
+		assert_int_equal(got, length);
+		assert_true(consumer_frame_is_whole(frame, length));
+		numbers_see_frame(&numbers, frame, PACKET_UDP_PAYLOAD);
+	}
+	assert_int_equal(numbers.again + numbers.strange + numbers.backwards, 0);
+	assert_error(packet_receive(far, frame, sizeof(frame), 0), ETIMEDOUT);
+}
+
 struct traffic *consumer_flows(const char *device, int cpu, size_t length, uint32_t flows,
 			       uint64_t first, uint64_t count, uint64_t rate)
 {

@@ -94,6 +94,12 @@ bool receive_only_is_refused(const struct instance *daemon);
 /* Is it one, but for the number? */
 bool consumer_frame_is_whole(const void *frame, size_t length);
 
+/*
+ * What comes in at `far`, of packet_open(), are frames [first, first + count), once, whole and in their order, and no
+ * others.
+ */
+void consumer_frames_arrive(int far, size_t length, uint64_t first, uint64_t count);
+
 /* Starts sending `count` such frames, as traffic_start(). */
 struct traffic;
 struct traffic *consumer_traffic(const char *device, int cpu, size_t length, uint64_t first,

@@ -2,7 +2,6 @@
 /* Transmitting in exclusive delivery: what is sent leaves once and whole, and every frame comes back to its owner. */
 #include "tests/live/harness.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -10,7 +9,6 @@
 #include "client/xdpd.h"
 #include "tests/live/consumer.h"
 #include "tests/live/instance.h"
-#include "tests/live/numbers.h"
 #include "tests/live/packet.h"
 #include "tests/live/traffic.h"
 
@@ -41,27 +39,6 @@ static void transmit_metrics_are(const struct instance *daemon, uint64_t packets
 	assert_int_equal(figure(daemon, "xdpd_queue_transmit_bytes_total", NULL, NULL), bytes);
 	assert_int_equal(
 		figure(daemon, "xdpd_queue_transmit_invalid_descriptors_total", NULL, NULL), 0);
-}
-
-/* Frames [first, first + count) arrive once, whole and in their order, and no others. */
-static void far_gets_all(int far, size_t length, uint64_t first, uint64_t count)
-{
-	cleanup_numbers struct numbers numbers = {};
-	uint8_t frame[2048];
-
-	assert_ok(numbers_open(&numbers, first, count));
-	while (numbers.seen < count) {
-		ssize_t got = packet_receive(far, frame, sizeof(frame), PATIENCE);
-
-		if (got < 0)
-			fail_msg("%lu of %lu frames arrived; %u missed by the test", numbers.seen,
-				 count, packet_missed(far));
-		assert_int_equal(got, length);
-		assert_true(consumer_frame_is_whole(frame, length));
-		numbers_see_frame(&numbers, frame, PACKET_UDP_PAYLOAD);
-	}
-	assert_int_equal(numbers.again + numbers.strange + numbers.backwards, 0);
-	assert_error(packet_receive(far, frame, sizeof(frame), 0), ETIMEDOUT);
 }
 
 /* None is missing and none is there twice. */
@@ -96,7 +73,7 @@ static void frames_of_all_sizes_arrive_at_the_peer_once_and_whole(void **state)
 		});
 
 		consumer_awaits_sent(consumer, count);
-		far_gets_all(far, lengths[i], 0, count);
+		consumer_frames_arrive(far, lengths[i], 0, count);
 		frames_settle(consumer);
 		packets += count;
 		bytes += count * lengths[i];
@@ -182,7 +159,7 @@ static void a_reflector_sends_many_times_more_frames_than_the_umem_has(void **st
 			consumer_frame(frame, sizeof(frame), i);
 			assert_ok(packet_send(far, frame, sizeof(frame)));
 		}
-		far_gets_all(far, sizeof(frame), first, step);
+		consumer_frames_arrive(far, sizeof(frame), first, step);
 	}
 	consumer_awaits_sent(consumer, count);
 	transmit_metrics_are(daemon, count, count * 200);
@@ -216,7 +193,7 @@ static void bursts_larger_than_the_tx_ring_are_sent_and_every_frame_comes_back(v
 		.burst = 300,
 	});
 	consumer_awaits_sent(consumer, count);
-	far_gets_all(far, 100, 0, count);
+	consumer_frames_arrive(far, 100, 0, count);
 	frames_settle(consumer);
 	assert_int_equal(figure(daemon, "xdpd_queue_ring_entries", "ring", "tx"), 0);
 	transmit_metrics_are(daemon, count, count * 100);
@@ -252,7 +229,7 @@ static void what_is_sent_while_the_link_is_down_is_told_and_leaves_when_it_is_up
 
 	far = (int)assert_ok(packet_open("far"));
 	assert_ok(device_up("near"));
-	far_gets_all(far, 100, 0, count);
+	consumer_frames_arrive(far, 100, 0, count);
 	frames_settle(consumer);
 	transmit_metrics_are(daemon, count, count * 100);
 	report = consumer_stop(consumer);
