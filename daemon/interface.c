@@ -154,16 +154,52 @@ uint32_t interface_group_bit(const struct interface *interface, const char *name
 	return find_bit(interface, name);
 }
 
+/* Some queue has a group there that is in use: of this name, or of another. */
+static bool is_used(const struct interface *interface, uint32_t bit, const char *name, bool same)
+{
+	for (size_t i = 0; i < interface->n_queues; i++) {
+		const struct share *share = interface->queues[i]->share;
+		const char *used = share ? share_group(share, bit) : "";
+
+		if (used[0] && !strcmp(used, name) == same)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where its members are already, as frames pass to the kernel's stack while a group moves; or where nobody has to make
+ * room for it. There are fewer groups in a config than bits.
+ */
+static uint32_t choose_bit(const struct interface *interface, const char *name)
+{
+	uint32_t empty = XDPD_GROUPS_MAX, unused = XDPD_GROUPS_MAX;
+
+	for (uint32_t bit = XDPD_GROUPS_MAX; bit-- > 0;) {
+		if (interface->groups[bit][0])
+			continue;
+		empty = bit;
+		if (is_used(interface, bit, name, false))
+			continue;
+		unused = bit;
+		if (is_used(interface, bit, name, true))
+			return bit;
+	}
+	return unused < XDPD_GROUPS_MAX ? unused : empty;
+}
+
 static void place_groups(struct interface *interface, const struct config_interface *config)
 {
 	for (uint32_t bit = 0; bit < XDPD_GROUPS_MAX; bit++)
 		if (!config_find_group(config, interface->groups[bit]))
 			interface->groups[bit][0] = '\0';
-	/* There are fewer in a config than bits. */
-	for (size_t i = 0; i < config->n_groups; i++)
-		if (find_bit(interface, config->groups[i].name) == XDPD_GROUPS_MAX)
-			(void)snprintf(interface->groups[find_bit(interface, "")], XDPD_NAME_MAX,
-				       "%s", config->groups[i].name);
+	for (size_t i = 0; i < config->n_groups; i++) {
+		const char *name = config->groups[i].name;
+
+		if (find_bit(interface, name) == XDPD_GROUPS_MAX)
+			(void)snprintf(interface->groups[choose_bit(interface, name)],
+				       XDPD_NAME_MAX, "%s", name);
+	}
 }
 
 static void log_failure(const struct interface *interface, const struct failure *why)

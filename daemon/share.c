@@ -102,6 +102,26 @@ static uint32_t find_free_bit(const struct group groups[XDPD_GROUPS_MAX])
 	return XDPD_GROUPS_MAX;
 }
 
+const char *share_group(const struct share *share, uint32_t bit)
+{
+	return share->groups[bit].references ? share->groups[bit].name : "";
+}
+
+/* One name has one bit on all queues where that can be, so that a config which names it moves none. */
+static uint32_t find_bit_elsewhere(const struct share *share, const char *name)
+{
+	const struct interface *interface = share->queue->interface;
+
+	for (size_t i = 0; i < interface->n_queues; i++) {
+		const struct share *other = interface->queues[i]->share;
+		uint32_t bit = other ? find_group(other, name) : XDPD_GROUPS_MAX;
+
+		if (bit < XDPD_GROUPS_MAX && !share->groups[bit].name[0])
+			return bit;
+	}
+	return XDPD_GROUPS_MAX;
+}
+
 static void forget_if_unused(struct group *group)
 {
 	if (!group->references && !group->config)
@@ -303,7 +323,9 @@ static int find_or_make_group(struct share *share, const char *name, uid_t uid, 
 			"%s queue %u: uid %u has made %d groups there, which is as many as one "
 			"user may (EUSERS); join one of them, or name the group in the config",
 			device_of(share), share->queue->id, uid, QUOTA_GROUPS);
-	bit = find_free_bit(share->groups);
+	bit = find_bit_elsewhere(share, name);
+	if (bit == XDPD_GROUPS_MAX)
+		bit = find_free_bit(share->groups);
 	if (bit == XDPD_GROUPS_MAX)
 		return failure(
 			why, EUSERS,

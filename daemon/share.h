@@ -36,6 +36,9 @@ struct share *share_new(struct queue *queue);
 /* Nobody is attached. NULL is fine. Returns NULL. */
 struct share *share_free(struct share *share);
 
+/* The group that has this bit here and is in use, whether a config names it or not; "": none. */
+const char *share_group(const struct share *share, uint32_t bit);
+
 /* The config's groups and worker have changed. Whoever has no place any more is revoked. */
 void share_reconfigure(struct share *share);
 
