@@ -263,6 +263,45 @@ static void a_member_goes_on_when_a_reload_changes_its_group_and_the_worker(void
 	instance_stop(daemon);
 }
 
+/* Whether a config names it or not, and whichever others it names, a group with members keeps its bit. */
+static void a_group_may_be_named_in_the_config_and_not_under_load(void **state)
+{
+	static const char *const configs[] = {
+		"    groups: [{ name: other }, { name: mine }]\n",
+		"    groups: [{ name: third }, { name: fourth }]\n",
+		"    groups: [{ name: mine }]\n"
+		"    default: { action: redirect, groups: [mine] }\n",
+		"",
+	};
+	const uint64_t count = 50000;
+	struct consumer_options options;
+	struct consumer_report report;
+	struct consumer *consumer;
+	struct instance *daemon;
+	struct traffic *traffic;
+	unsigned int reloads = 0;
+
+	(void)state;
+	require_live_frames();
+	daemon = shared_start(SHARED_ROOMY, "");
+	options = wish(daemon, "mine", 0);
+	options.length = LENGTH;
+	options.count = count;
+	consumer = consumer_start(&options);
+	traffic = consumer_traffic("far", 0, LENGTH, 0, count, 2 * RATE);
+	for (; traffic_is_sending(traffic); reloads++)
+		shared_reload(daemon, SHARED_ROOMY, configs[reloads % 4]);
+	print_message("%u reloads\n", reloads);
+	shared_sent_all(traffic, count);
+	assert_becomes(shared_worker(daemon).packets + shared_queue(daemon).passed_packets == count,
+		       5000);
+	shared_kernel_lost_nothing(daemon);
+	consumer_awaits(consumer, count);
+	report = consumer_stop(consumer);
+	consumer_got_all(&report, count);
+	instance_stop(daemon);
+}
+
 static void a_reload_revokes_whom_a_group_lets_in_no_more(void **state)
 {
 	struct consumer *shut_out, *not_holding, *not_sending, *stays;
@@ -303,6 +342,7 @@ int main(void)
 		live_test(an_exclusive_queue_can_not_be_tapped),
 		live_test(a_queue_has_64_members_in_32_groups_of_which_one_user_has_half),
 		live_test(a_member_goes_on_when_a_reload_changes_its_group_and_the_worker),
+		live_test(a_group_may_be_named_in_the_config_and_not_under_load),
 		live_test(a_reload_revokes_whom_a_group_lets_in_no_more),
 	};
 
