@@ -29,15 +29,19 @@ static void put(struct out *out, const void *bytes, size_t length)
 static void put_ethernet(struct out *out, const struct flow *flow, uint16_t type)
 {
 	static const uint8_t addresses[2][ETH_ALEN] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
-	const uint16_t outer[] = {htons(0x88a8), htons(9)};
-	const uint16_t inner[] = {htons(ETHERTYPE_VLAN), htons(flow->vlan ? flow->vlan : 7)};
+	const uint16_t vlan = htons(flow->vlan ? flow->vlan : 7);
+	const uint16_t service[] = {htons(0x88a8), vlan},
+		       inner[] = {htons(ETHERTYPE_VLAN), htons(66)};
+	const uint16_t only[] = {htons(ETHERTYPE_VLAN), vlan};
 
 	put(out, addresses[!flow->backwards], ETH_ALEN);
 	put(out, addresses[flow->backwards], ETH_ALEN);
-	if (flow->kind == FLOW_VLAN_TCP6)
-		put(out, outer, sizeof(outer));
-	if (flow->kind == FLOW_VLAN_TCP6 || flow->kind == FLOW_VLAN_UDP4)
+	if (flow->kind == FLOW_VLAN_UDP4)
+		put(out, only, sizeof(only));
+	if (flow->kind == FLOW_VLAN_TCP6) {
+		put(out, service, sizeof(service));
 		put(out, inner, sizeof(inner));
+	}
 	type = htons(type);
 	put(out, &type, sizeof(type));
 }

@@ -16,7 +16,7 @@ enum flow_kind {
 	FLOW_UDP6,
 	FLOW_TCP6,
 	FLOW_VLAN_UDP4, /* in one VLAN tag */
-	FLOW_VLAN_TCP6, /* in two */
+	FLOW_VLAN_TCP6, /* in two, of which the inner one is 66 */
 	FLOW_KINDS,	/* those above have flows with two directions */
 	FLOW_FRAGMENT4, /* the first fragment of a datagram, or a later one if `later` */
 	FLOW_FRAGMENT6,
@@ -28,7 +28,7 @@ struct flow {
 	uint32_t number; /* which one of its kind: addresses and ports are its own */
 	bool backwards;	 /* from the second to the first */
 	bool later;
-	uint16_t vlan; /* 0: 7 */
+	uint16_t vlan; /* of the outer tag; 0: 7 */
 	uint32_t label;
 	/* Of IPv4 and IPv6, in host order; 0: 10000 + number and 80. The first is the source, unless backwards. */
 	uint16_t port, other_port;
