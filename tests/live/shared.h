@@ -15,10 +15,13 @@ struct instance;
 struct traffic;
 struct traffic_result;
 
-/* Frames as long as a link of milliseconds' trouble takes at the rates of these tests. */
+/*
+ * Memory for half a second of frames at the rates of these tests, so that a machine with other work loses none of
+ * them.
+ */
 #define SHARED_ROOMY                              \
-	"frames: 16384, frame_size: 2048, rings: " \
-	"{ rx: 8192, fill: 8192, tx: 1024, completion: 1024 }"
+	"frames: 32768, frame_size: 2048, rings: " \
+	"{ rx: 16384, fill: 16384, tx: 1024, completion: 1024 }"
 
 /*
  * The config of `near`: `queue` are more keys of its queue, "" for none, `more` lines of the interface ("    groups:

@@ -220,7 +220,7 @@ static void a_member_goes_on_when_a_reload_changes_its_group_and_the_worker(void
 		{"worker: { spin_usecs: 50 }", "    groups: [{ name: third }]\n", 0, 0, 50,
 		 UINT32_MAX},
 	};
-	const uint64_t count = 30000;
+	const uint64_t count = 20000;
 	struct consumer_options options;
 	struct consumer_report report;
 	struct consumer *consumer;
@@ -273,7 +273,7 @@ static void a_group_may_be_named_in_the_config_and_not_under_load(void **state)
 		"    default: { action: redirect, groups: [mine] }\n",
 		"",
 	};
-	const uint64_t count = 50000;
+	const uint64_t count = 30000;
 	struct consumer_options options;
 	struct consumer_report report;
 	struct consumer *consumer;

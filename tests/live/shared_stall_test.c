@@ -139,7 +139,7 @@ static void a_stopped_member_costs_others_no_frame_at_half_of_the_maximum_rate(v
 
 static void the_frames_of_a_killed_member_come_back_and_others_see_no_gap(void **state)
 {
-	const uint64_t count = 40000;
+	const uint64_t count = 30000;
 	struct consumer *other, *tap;
 	struct instance *daemon;
 	struct traffic *traffic;
@@ -181,7 +181,7 @@ static void the_frames_of_a_killed_member_come_back_and_others_see_no_gap(void *
 
 static void who_holds_all_that_it_may_loses_the_rest_alone(void **state)
 {
-	const uint64_t count = 30000;
+	const uint64_t count = 20000;
 	const char *const names[] = {"bounded", "greedy", "greedier"};
 	struct consumer *hoarders[3], *other;
 	struct instance *daemon;
@@ -189,8 +189,7 @@ static void who_holds_all_that_it_may_loses_the_rest_alone(void **state)
 
 	(void)state;
 	require_live_frames();
-	daemon = shared_start("frames: 8192, frame_size: 2048",
-			      "    groups: [{ name: bounded, quota: 512 }]\n");
+	daemon = shared_start(SHARED_ROOMY, "    groups: [{ name: bounded, quota: 512 }]\n");
 	other = start(daemon, "other", CONSUMER_RECEIVES, count);
 	for (size_t i = 0; i < 3; i++)
 		hoarders[i] = start(daemon, names[i], CONSUMER_HOLDS, count);
@@ -210,7 +209,8 @@ static void who_holds_all_that_it_may_loses_the_rest_alone(void **state)
 	assert_int_equal(shared_consumer(daemon, "bounded").held, 512);
 	/* What the kernel fills from has a part that is never lent. */
 	lent = shared_worker(daemon).frames[XDPD_PLACE_LENT];
-	assert_in_range(lent, shared_consumer(daemon, "greedy").held, 8192 * 3 / 4);
+	assert_in_range(lent, shared_consumer(daemon, "greedy").held,
+			shared_queue(daemon).frames * 3 / 4);
 
 	/* Given back, they go on. */
 	for (size_t i = 0; i < 3; i++)

@@ -417,7 +417,7 @@ static void stop_pair(const struct instance *daemon, struct pair *pair)
 
 static void rules_that_change_places_under_load_count_every_frame(void **state)
 {
-	const uint64_t count = 60000, each = count / FLOWS;
+	const uint64_t count = 32000, each = count / FLOWS;
 	uint64_t dropping, redirecting, otherwise;
 	unsigned int reloads = 0;
 	struct instance *daemon;
@@ -480,7 +480,7 @@ static void who_gets_a_flow_by_old_and_new_rules_gets_every_frame_of_it(void **s
 		"      - { match: { sport: 13 }, action: redirect, groups: [two, none] "
 		"}\n" OTHERWISE,
 	};
-	const uint64_t count = 60000, each = count / FLOWS;
+	const uint64_t count = 32000, each = count / FLOWS;
 	unsigned int reloads = 0;
 	struct instance *daemon;
 	struct traffic *traffic;

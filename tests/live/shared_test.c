@@ -179,7 +179,7 @@ static void stop_three(struct group_of_three *three)
 
 static void three_members_split_flows_and_together_get_every_frame_once(void **state)
 {
-	const uint64_t count = 200 * FLOWS;
+	const uint64_t count = 120 * FLOWS;
 	struct group_of_three three;
 	struct consumer_report sum = {};
 	struct instance *daemon;
@@ -366,7 +366,7 @@ static void who_joins_or_leaves_moves_only_the_flows_that_must(void **state)
 
 static void joins_and_leaves_under_load_cost_the_others_no_frame(void **state)
 {
-	const uint64_t count = 60000;
+	const uint64_t count = 40000;
 	struct consumer *steady, *alone;
 	struct consumer_report report;
 	struct xdpd_group_record group;

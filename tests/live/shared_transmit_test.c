@@ -142,20 +142,31 @@ static void a_tap_sends_what_it_saw(void **state)
 	reflect(SMALL, XDPD_ATTACH_TAP, false);
 }
 
+/* Whether both have sent about as much in the time of a look. */
+static bool share_evenly(const struct instance *daemon)
+{
+	uint64_t sent[2];
+
+	sent[0] = shared_consumer(daemon, "flood").transmit_packets;
+	sent[1] = shared_consumer(daemon, "deluge").transmit_packets;
+	live_sleep_ms(500);
+	sent[0] = shared_consumer(daemon, "flood").transmit_packets - sent[0];
+	sent[1] = shared_consumer(daemon, "deluge").transmit_packets - sent[1];
+	print_message("%lu and %lu sent\n", sent[0], sent[1]);
+	return sent[0] > 1000 && sent[0] * 5 > sent[1] * 4 && sent[1] * 5 > sent[0] * 4;
+}
+
 static void a_flooding_sender_takes_no_more_than_its_share(void **state)
 {
-	const uint64_t count = 20000;
+	const uint64_t count = 5000;
 	struct consumer *floods[2], *receiver;
 	struct consumer_report report;
-	uint64_t before[2], sent[2];
 	struct instance *daemon;
 	struct sink *sink;
 
 	(void)state;
 	require_live_frames();
-	daemon = shared_start("frame_size: 2048, rings: { rx: 2048, tx: 512, fill: 2048, "
-			      "completion: 512 }",
-			      "");
+	daemon = shared_start("frame_size: 2048", "");
 	assert_ok(sink_attach(&sink, "far", XDP_DROP));
 	receiver = consumer_start(&(struct consumer_options){.instance = daemon,
 							     .device = "near",
@@ -166,14 +177,8 @@ static void a_flooding_sender_takes_no_more_than_its_share(void **state)
 	floods[1] = start_sender(daemon, "deluge", 1000, ENDLESS);
 	consumer_awaits_sent(floods[0], 1000);
 	consumer_awaits_sent(floods[1], 1000);
-	before[0] = shared_consumer(daemon, "flood").transmit_packets;
-	before[1] = shared_consumer(daemon, "deluge").transmit_packets;
-	live_sleep_ms(1500);
-	sent[0] = shared_consumer(daemon, "flood").transmit_packets - before[0];
-	sent[1] = shared_consumer(daemon, "deluge").transmit_packets - before[1];
-	print_message("%lu and %lu sent\n", sent[0], sent[1]);
-	assert_true(sent[0] > 1000 && sent[1] > 1000);
-	assert_true(sent[0] * 3 > sent[1] * 2 && sent[1] * 3 > sent[0] * 2);
+	/* A flood that the machine keeps from running has nothing to send: then it is looked at again. */
+	assert_becomes(share_evenly(daemon), 8000);
 
 	/* Nor does receiving stop. What the kernel has no time for it counts. */
 	assert_ok(traffic_finish(consumer_traffic("far", 0, 100, 0, count, 5000), 20000, NULL));
