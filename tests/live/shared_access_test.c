@@ -302,6 +302,63 @@ static void a_group_may_be_named_in_the_config_and_not_under_load(void **state)
 	instance_stop(daemon);
 }
 
+#define TWO_QUEUES                                  \
+	"access: { attach: { users: [nobody] } }\n" \
+	"interfaces:\n"                             \
+	"  - name: near\n"                          \
+	"    queues: [{ id: all, delivery: shared, " SHARED_ROOMY " }]\n"
+
+/* On each queue groups are made in another order: one name has one place on all. */
+static void groups_of_all_queues_may_be_named_in_the_config_under_load(void **state)
+{
+	static const char *const configs[] = {
+		TWO_QUEUES "    groups: [{ name: c }, { name: b }, { name: a }]\n",
+		TWO_QUEUES,
+		TWO_QUEUES "    groups: [{ name: d }, { name: b }]\n",
+	};
+	static const char *const names[2][2] = {{"a", "b"}, {"b", "a"}};
+	const uint64_t count = 20000;
+	struct consumer *consumers[2][2];
+	struct traffic *traffic[2];
+	struct instance *daemon;
+	unsigned int reloads = 0;
+
+	(void)state;
+	require_live_frames();
+	require_cpus(2);
+	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far", .queues = 2}));
+	daemon = instance_start(TWO_QUEUES);
+	for (uint32_t queue = 0; queue < 2; queue++) {
+		for (int i = 0; i < 2; i++) {
+			struct consumer_options options = wish(daemon, names[queue][i], 0);
+
+			options.queue = queue;
+			options.length = LENGTH;
+			options.count = count;
+			consumers[queue][i] = consumer_start(&options);
+		}
+	}
+	for (int queue = 0; queue < 2; queue++)
+		traffic[queue] = consumer_traffic("far", queue, LENGTH, 0, count, RATE);
+	for (; traffic_is_sending(traffic[0]) || traffic_is_sending(traffic[1]); reloads++) {
+		instance_write_config(daemon, configs[reloads % 3]);
+		instance_reload(daemon);
+	}
+	print_message("%u reloads\n", reloads);
+	for (int queue = 0; queue < 2; queue++)
+		shared_sent_all(traffic[queue], count);
+	for (int queue = 0; queue < 2; queue++) {
+		for (int i = 0; i < 2; i++) {
+			struct consumer_report report;
+
+			consumer_awaits(consumers[queue][i], count);
+			report = consumer_stop(consumers[queue][i]);
+			consumer_got_all(&report, count);
+		}
+	}
+	instance_stop(daemon);
+}
+
 static void a_reload_revokes_whom_a_group_lets_in_no_more(void **state)
 {
 	struct consumer *shut_out, *not_holding, *not_sending, *stays;
@@ -343,6 +400,7 @@ int main(void)
 		live_test(a_queue_has_64_members_in_32_groups_of_which_one_user_has_half),
 		live_test(a_member_goes_on_when_a_reload_changes_its_group_and_the_worker),
 		live_test(a_group_may_be_named_in_the_config_and_not_under_load),
+		live_test(groups_of_all_queues_may_be_named_in_the_config_under_load),
 		live_test(a_reload_revokes_whom_a_group_lets_in_no_more),
 	};
 
