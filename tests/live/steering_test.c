@@ -54,7 +54,7 @@ static int attach(struct fixture *fixture, bool multi_buffer)
 static int open_socket(struct fixture *fixture)
 {
 	const struct ring_sizes sizes = {.rx = FRAMES, .tx = 64, .fill = FRAMES, .completion = 64};
-	int r = umem_create(&fixture->umem, FRAMES, FRAME_SIZE, 0);
+	int r = umem_create(&fixture->umem, FRAMES, FRAME_SIZE, 0, false);
 
 	if (r == 0)
 		r = xsk_open(&fixture->xsk, &fixture->umem, &sizes, false);
