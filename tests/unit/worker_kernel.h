@@ -103,14 +103,14 @@ static inline void nap(long usecs)
 /* What nobody has to wait for longer than this, however slow the machine, does not come. */
 #define PATIENCE_MS 20000
 
-#define await(condition, ...)                                          \
-	do {                                                           \
-		const uint64_t end_ = milliseconds() + PATIENCE_MS;    \
-		while (!(condition) && !blamed_or_late(end_))          \
-			nap(200);                                      \
-		assert_no_blame();                                     \
-		if (!(condition))                                      \
-			fail_msg(__VA_ARGS__);                         \
+#define await(condition, ...)                                       \
+	do {                                                        \
+		const uint64_t end_ = milliseconds() + PATIENCE_MS; \
+		while (!(condition) && !blamed_or_late(end_))       \
+			nap(200);                                   \
+		assert_no_blame();                                  \
+		if (!(condition))                                   \
+			fail_msg(__VA_ARGS__);                      \
 	} while (0)
 
 static inline bool blamed_or_late(uint64_t end)
@@ -295,7 +295,7 @@ static struct kernel {
 
 	/* of any */
 	bool stop;
-	bool pauses; /* as long as others need to fall asleep */
+	bool pauses;   /* as long as others need to fall asleep */
 	bool dribbles; /* one packet at a time, a moment apart */
 	bool raised;
 	uint32_t epoch, groups; /* that it marks frames with */
@@ -433,7 +433,8 @@ static inline void want_frames(void)
 {
 	uint32_t had;
 
-	if (kernel.n_held >= kernel.appetite || __atomic_load_n(kernel.fill.flags, __ATOMIC_ACQUIRE))
+	if (kernel.n_held >= kernel.appetite ||
+	    __atomic_load_n(kernel.fill.flags, __ATOMIC_ACQUIRE))
 		return;
 	fetch_frames(kernel.appetite - kernel.n_held);
 	if (kernel.n_held >= kernel.appetite)

@@ -289,9 +289,11 @@ static inline void ping(struct seat *seat, struct xdpd *x)
 }
 
 static void (*const parts[])(struct seat *, struct xdpd *) = {
-	[WAITS] = wait_and_take, [POLLS] = poll_and_take, [SPINS] = spin_and_take,
-	[DAWDLES] = wait_and_take, [HOARDS] = hoard, [SENDS] = send_packets, [PINGS] = ping,
-	[FORWARDS] = forward_packets, [CHEATS] = cheat,
+	[WAITS] = wait_and_take, [POLLS] = poll_and_take,
+	[SPINS] = spin_and_take, [DAWDLES] = wait_and_take,
+	[HOARDS] = hoard,	 [SENDS] = send_packets,
+	[PINGS] = ping,		 [FORWARDS] = forward_packets,
+	[CHEATS] = cheat,
 };
 
 static inline void *consume(void *context)
@@ -334,8 +336,8 @@ static inline struct roster *make_roster(void)
 
 			if (!seat->in_roster || seat->group != group)
 				continue;
-			candidates[n++] = (struct roster_candidate){(uint8_t)slot,
-								    seat->member->key};
+			candidates[n++] =
+				(struct roster_candidate){(uint8_t)slot, seat->member->key};
 			roster->members |= UINT64_C(1) << slot;
 			roster->taps |= (uint64_t)seat->member->tap << slot;
 			roster->member[slot] = &seat->member->handoff;
@@ -521,8 +523,8 @@ static inline struct seat *prepare(struct sitter sitter)
 	seat->transmit = seat->member->handoff.transmit;
 	if (seat->role != NOBODY)
 		attach_consumer(seat);
-	assert_return_code(
-		worker_hear(master.worker, seat->slot, seat->member->handoff.socket_fd), 0);
+	assert_return_code(worker_hear(master.worker, seat->slot, seat->member->handoff.socket_fd),
+			   0);
 	seat->in_roster = true;
 	return seat;
 }
