@@ -298,6 +298,7 @@ static struct kernel {
 	bool pauses;   /* as long as others need to fall asleep */
 	bool dribbles; /* one packet at a time, a moment apart */
 	bool raised;
+	bool prompt;		/* completes at once */
 	uint32_t epoch, groups; /* that it marks frames with */
 	uint32_t strict;	/* groups that it does not run ahead of */
 	uint32_t window;	/* by more than so many packets */
@@ -360,6 +361,8 @@ static inline void transmit(void)
 		kernel.in_transmission[kernel.n_in_transmission++] = desc.addr;
 	}
 	xdpd_ring_advance(&kernel.tx, n);
+	if (kernel.prompt)
+		complete_transmission();
 }
 
 ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const struct sockaddr *address,
