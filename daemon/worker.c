@@ -540,8 +540,8 @@ static void read_snapshot(const struct worker *worker, uint32_t ret[XDPD_PLACE_C
 	do {
 		before = __atomic_load_n(&snapshot->sequence, __ATOMIC_ACQUIRE);
 		for (int i = 0; i < XDPD_PLACE_COUNT; i++)
-			ret[i] = __atomic_load_n(&snapshot->frames[before % 2][i],
-						 __ATOMIC_RELAXED);
+			ret[i] =
+				__atomic_load_n(&snapshot->frames[before % 2][i], __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		after = __atomic_load_n(&snapshot->sequence, __ATOMIC_RELAXED);
 	} while (before != after);
