@@ -361,7 +361,7 @@ static inline void transmit(void)
 		kernel.in_transmission[kernel.n_in_transmission++] = desc.addr;
 	}
 	xdpd_ring_advance(&kernel.tx, n);
-	if (kernel.prompt)
+	if (__atomic_load_n(&kernel.prompt, __ATOMIC_RELAXED))
 		complete_transmission();
 }
 

@@ -229,7 +229,7 @@ static void each_single_packet_to_be_sent_wakes_the_worker(void **state)
 
 		begin(spins[i], false);
 		/* Who waits for completions looks again by itself. */
-		kernel.prompt = true;
+		__atomic_store_n(&kernel.prompt, true, __ATOMIC_RELAXED);
 		seat = sit((struct sitter){.slot = 1, .role = PINGS, .transmits = true});
 		while (milliseconds() < end_at) {
 			const uint64_t sent = load(&seat->sent);
