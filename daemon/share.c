@@ -48,6 +48,7 @@ struct share {
 	uint64_t generation;
 	uint32_t epoch;
 	bool stale; /* members have changed since */
+	bool moved; /* a group has another bit since: what marks of before say is not true any more */
 
 	bool redirected;	      /* the socket is in its slot */
 	struct xdpd_bpf_queue record; /* as the program has it */
@@ -254,6 +255,7 @@ void share_reconfigure(struct share *share)
 	memcpy(share->groups, groups, sizeof(groups));
 	apply_quotas(share);
 	share->stale |= moved;
+	share->moved |= moved;
 	revoke_limbo(share);
 	if (share->worker && memcmp(&share->settings, settings, sizeof(*settings))) {
 		share->settings = *settings;
@@ -513,10 +515,11 @@ static struct roster *make_roster(struct share *share, bool marks)
 			roster->unmarked |= UINT64_C(1) << roster->choice[group][0];
 	}
 	/* Who gets marks has them from now on. What comes without was redirected for those who were there before. */
-	if (marks && before)
+	if (marks && before && !share->moved)
 		roster->unmarked = before->unmarked & find_stayers(before, roster);
-	if (marks && !(before && before->classified))
+	if (marks && (share->moved || !(before && before->classified)))
 		share->epoch++;
+	share->moved = false;
 	roster->classified = marks;
 	roster->epoch = share->epoch;
 	roster->generation = ++share->generation;
