@@ -278,7 +278,7 @@ static inline void ping(struct seat *seat, struct xdpd *x)
 		if (__atomic_load_n(&kernel.transmitted[seat->slot], __ATOMIC_ACQUIRE) !=
 			    seat->sent ||
 		    !xdpd_tx_alloc(x, &frame, 1)) {
-			sched_yield();
+			dally(1000);
 			continue;
 		}
 		write_packet(seat, x, &frame, seat->sent);
