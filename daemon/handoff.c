@@ -977,6 +977,18 @@ bool handoff_has_transmission(const struct handoff *h)
 	return false;
 }
 
+void handoff_abandon(struct handoff *h)
+{
+	const uint32_t count = xdpd_ring_available(&h->rx, h->rx.size);
+
+	for (uint32_t i = 0; i < count; i++)
+		enqueue(h, frame_of(h, xdpd_ring_desc(&h->rx, h->rx.own + i)->addr));
+	h->with_kernel -= count;
+	xdpd_ring_advance(&h->rx, count);
+	add(&h->counters.packets, count);
+	add(&h->counters.unclaimed, count);
+}
+
 void handoff_places(const struct handoff *h, uint32_t ret[XDPD_PLACE_COUNT])
 {
 	ret[XDPD_PLACE_KERNEL] = h->with_kernel;

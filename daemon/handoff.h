@@ -176,6 +176,9 @@ void handoff_awake(struct handoff *handoff);
  */
 bool handoff_has_transmission(const struct handoff *handoff);
 
+/* After the last round: what has been received since is taken, and free, as nobody claims it. */
+void handoff_abandon(struct handoff *handoff);
+
 /* Frames by place (enum xdpd_frame_place); their sum is `frames`. */
 void handoff_places(const struct handoff *handoff, uint32_t ret[XDPD_PLACE_COUNT]);
 

@@ -485,6 +485,8 @@ void worker_halt(struct worker *worker)
 	signal_fd(worker->kick_fd);
 	pthread_join(worker->thread, NULL);
 	worker->halted = true;
+	handoff_abandon(&worker->handoff);
+	take_snapshot(worker);
 }
 
 struct worker *worker_stop(struct worker *worker)

@@ -47,7 +47,10 @@ struct worker_denied {
 int worker_start(struct worker **ret, const struct worker_options *options,
 		 struct worker_denied *denied);
 
-/* Returns when the thread has ended: at once, or after the burst under way. What it counted stays. */
+/*
+ * Ends the thread, at once or after the burst under way. What is left in the RX ring is counted as unclaimed; from then
+ * on all figures are final. May be called again.
+ */
 void worker_halt(struct worker *worker);
 
 /* Does that if need be, and frees it. NULL is fine. Returns NULL. */
