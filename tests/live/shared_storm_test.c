@@ -19,6 +19,7 @@
 #define WARM_UP		     400
 #define RATE		     8000
 #define FRAMES		     4096
+#define BURST		     64 /* of the driver */
 #define VICTIMS		     4
 #define PATIENCE	     30000 /* milliseconds for what shall come */
 #define ANSWER_MS	     5000  /* that the daemon may take to answer */
@@ -424,9 +425,54 @@ static void every_frame_is_accounted_for_after_ten_thousand_random_steps(void **
 	instance_stop(storm.daemon);
 }
 
+/* Each time with frames on their way, of which some are left in its ring. */
+static void frames_are_accounted_for_when_the_last_member_leaves_under_traffic(void **state)
+{
+	enum { LEAVES = 100 };
+	struct figures before, after;
+	struct traffic_result sent;
+	struct instance *daemon;
+	struct traffic *traffic;
+	uint64_t redirected, taken;
+
+	(void)state;
+	require_live_frames();
+	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far"}));
+	daemon = instance_start(configs[0]);
+	before = take_figures(daemon);
+	traffic = witness_traffic("far", 50000);
+	for (int i = 0; i < LEAVES; i++) {
+		struct protocol_target target =
+			protocol_target(instance_socket(daemon), "near", 0, "only");
+		cleanup_protocol struct protocol protocol;
+
+		protocol_init(&protocol, &target);
+		assert_ok(protocol_go(&protocol, PROTOCOL_RECEIVED));
+		protocol_hang_up(&protocol);
+		assert_becomes(protocol_queue_state(target.socket, "near", 0) == XDPD_QUEUE_READY,
+			       PATIENCE);
+	}
+	assert_ok(traffic_stop(traffic, &sent));
+	after = take_figures(daemon);
+	redirected = (uint64_t)(after.redirected - before.redirected);
+	taken = after.worker.packets - before.worker.packets;
+	print_message(
+		"%lu frames, %lu redirected, %lu taken, %lu of them unclaimed, %lu dropped by "
+		"the kernel\n",
+		sent.attempted, redirected, taken, after.worker.unclaimed, kernel_drops(&after));
+	assert_int_equal(sent.sent, redirected + (uint64_t)(after.passed - before.passed));
+	taken += kernel_drops(&after) - kernel_drops(&before);
+	/* But for a burst that the program was amid when it was told that nobody is there. */
+	assert_true(taken <= redirected && redirected - taken <= BURST);
+	assert_int_equal(sum_of_places(&after.worker), FRAMES);
+	assert_int_equal(after.worker.frames[XDPD_PLACE_LENT], 0);
+	instance_stop(daemon);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		live_test(frames_are_accounted_for_when_the_last_member_leaves_under_traffic),
 		live_test(every_frame_is_accounted_for_after_ten_thousand_random_steps),
 	};
 
