@@ -39,6 +39,7 @@ const char *const hostile_deed_names[HOSTILE_DEEDS] = {
 	[HOSTILE_FORK] = "fork",
 	[HOSTILE_GHOST] = "ghost",
 	[HOSTILE_TAP] = "tap",
+	[HOSTILE_FRAMES] = "frames",
 };
 
 /* ---- one at work ---- */
@@ -509,6 +510,48 @@ static void haunt(struct act *act)
 	write_on(act);
 }
 
+/* Sends what it holds as it is, and gives it back when that has been sent. */
+static void pass_frames_on(struct act *act)
+{
+	struct protocol *protocol = act->protocol;
+	uint32_t room = xdpd_ring_room(&protocol->tx, act->n_held);
+	uint32_t sent = xdpd_ring_available(&protocol->completion, 64);
+
+	for (uint32_t i = 0; i < sent; i++) {
+		const struct xdp_desc frame = {
+			.addr = *xdpd_ring_address(&protocol->completion,
+						   protocol->completion.own + i)};
+
+		protocol_give_back(protocol, &frame, 1);
+	}
+	xdpd_ring_advance(&protocol->completion, sent);
+	for (uint32_t i = 0; i < room; i++)
+		*xdpd_ring_desc(&protocol->tx, protocol->tx.own + i) =
+			(struct xdp_desc){.addr = act->held[--act->n_held], .len = LENGTH};
+	xdpd_ring_advance(&protocol->tx, room);
+	protocol_ring(protocol);
+}
+
+static void write_to_frames(struct act *act)
+{
+	uint32_t *words = (uint32_t *)act->protocol->umem;
+	const size_t n_words = act->protocol->grant.umem.length / sizeof(uint32_t);
+
+	if (!(act->protocol->grant.flags & XDPD_GRANT_WRITABLE))
+		return;
+	do {
+		borrow(act);
+		for (int i = 0; i < AT_ONCE; i++)
+			put_word(&words[any(act) % n_words], (uint32_t)any(act));
+		/* What the program found out lies before each frame: also that is only memory. */
+		for (uint32_t i = 0; i < act->n_held; i++)
+			put_word((uint32_t *)(act->protocol->umem + act->held[i] -
+					      4 * (1 + below(act, 4))),
+				 (uint32_t)any(act));
+		pass_frames_on(act);
+	} while (!is_over(act));
+}
+
 static void tell_a_lie(struct act *act)
 {
 	hostile_lies[act->hostile->lie].tell(act->protocol);
@@ -539,6 +582,7 @@ static void (*const deeds[HOSTILE_DEEDS])(struct act *act) = {
 	[HOSTILE_FORK] = leave_a_child,
 	[HOSTILE_GHOST] = haunt,
 	[HOSTILE_TAP] = write_random_words,
+	[HOSTILE_FRAMES] = write_to_frames,
 };
 
 static int commit(struct stepper *stepper, struct protocol *protocol)

@@ -28,6 +28,7 @@ enum hostile_deed {
 	HOSTILE_FORK,	/* leaves a child that has its memory, and writes to it */
 	HOSTILE_GHOST,	/* says goodbye, and goes on writing */
 	HOSTILE_TAP,	/* the same as random words, where a tap can write */
+	HOSTILE_FRAMES, /* where members may write to frames: to all of them, also to those of others */
 	HOSTILE_DEEDS,
 };
 

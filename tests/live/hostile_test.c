@@ -44,12 +44,12 @@ struct arena {
 	uint64_t rounds, told;
 };
 
-static struct arena arena_open(void)
+static struct arena arena_open_with(const char *config)
 {
 	struct arena arena = {.hostile = live_shared(sizeof(*arena.hostile))};
 
 	assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far"}));
-	arena.daemon = instance_start(CONFIG("read-only"));
+	arena.daemon = instance_start(config);
 	arena.mate = witness_start(
 		&(struct witness_options){.instance = arena.daemon, .group = "split"});
 	arena.other = witness_start(
@@ -60,6 +60,11 @@ static struct arena arena_open(void)
 	witness_judge(arena.other);
 	witness_judge(arena.tap);
 	return arena;
+}
+
+static struct arena arena_open(void)
+{
+	return arena_open_with(CONFIG("read-only"));
 }
 
 /* It answers in good time, whatever goes on. */
@@ -409,6 +414,30 @@ static void a_tap_that_writes_where_it_can_harms_nobody(void **state)
 	arena_close(&arena);
 }
 
+/* Whose members trust each other with their bytes still have their frames, and xdpd does not believe what it reads. */
+static void in_a_writable_umem_nothing_but_bytes_suffers(void **state)
+{
+	struct arena arena;
+
+	(void)state;
+	require_live_frames();
+	arena = arena_open_with(CONFIG("writable"));
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		prepare(&arena, HOSTILE_FRAMES);
+		arena.hostile->seed = seed;
+		arena.hostile->ms = 1000;
+		let_act(&arena);
+		assert_true(arena.hostile->done > 0);
+		assert_int_equal(arena.told, 0);
+	}
+	(void)witness_stop(arena.mate);
+	assert_ok(traffic_stop(arena.traffic, NULL));
+	(void)witness_stop(arena.other);
+	assert_becomes(is_all_back(arena.daemon), PATIENCE);
+	(void)witness_stop(arena.tap);
+	instance_stop(arena.daemon);
+}
+
 static void one_hostile_member_after_the_other_leaves_nothing_behind(void **state)
 {
 	struct footprint before, after;
@@ -451,6 +480,7 @@ int main(void)
 		live_test(a_member_that_does_not_listen_or_gives_nothing_back_keeps_nobody_waiting),
 		live_test(memory_that_outlives_its_member_is_nobodys),
 		live_test(a_tap_that_writes_where_it_can_harms_nobody),
+		live_test(in_a_writable_umem_nothing_but_bytes_suffers),
 		live_test(one_hostile_member_after_the_other_leaves_nothing_behind),
 	};
 

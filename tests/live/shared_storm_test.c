@@ -17,7 +17,8 @@
 
 #define STEPS		     10000 /* $SHARED_STORM_STEPS, if that is set */
 #define WARM_UP		     400
-#define RATE		     8000
+#define KILLS_PER_STEPS	     20 /* a kill at least for so many steps, however fast the others are */
+#define RATE		     20000
 #define FRAMES		     4096
 #define BURST		     64 /* of the driver */
 #define VICTIMS		     4
@@ -285,7 +286,8 @@ static void rage(struct storm *storm, uint64_t steps)
 	assert_ok(child_start(&crowd, &(struct child_options){.call = crowd_run,
 							      .argument = storm->crowd,
 							      .uid = CHILD_NOBODY}));
-	while (steps_of(storm) < steps && child_is_alive(crowd)) {
+	while ((steps_of(storm) < steps || storm->kills < steps / KILLS_PER_STEPS) &&
+	       child_is_alive(crowd)) {
 		act_on(storm, &storm->victims[below(storm, VICTIMS)]);
 		if (below(storm, 24) == 0)
 			reload(storm);
@@ -346,7 +348,7 @@ static void weather(struct storm *storm, uint64_t steps)
 	struct traffic_result sent;
 	struct traffic *traffic;
 
-	storm->steps = 0;
+	storm->steps = storm->kills = 0;
 	steady = witness_start(
 		&(struct witness_options){.instance = storm->daemon, .group = "steady"});
 	anchor = witness_start(
