@@ -212,11 +212,11 @@ static void a_member_goes_on_when_a_reload_changes_its_group_and_the_worker(void
 	} steps[] = {
 		{"worker: { spin_usecs: 10 }", "", 0, 0, 10, UINT32_MAX},
 		{"worker: { spin_usecs: 0, cpu: 1 }",
-		 "    groups: [{ name: other }, { name: mine, quota: 700 }]\n", 700, 1, 0, 1},
+		 "    groups: [{ name: other }, { name: mine, quota: 7000 }]\n", 7000, 1, 0, 1},
 		{"worker: { spin_usecs: 200, cpu: 0 }",
-		 "    groups: [{ name: mine, quota: 900 }]\n"
+		 "    groups: [{ name: mine, quota: 9000 }]\n"
 		 "    steer: [{ match: { proto: udp }, action: redirect, groups: [mine] }]\n",
-		 900, 1, 200, 0},
+		 9000, 1, 200, 0},
 		{"worker: { spin_usecs: 50 }", "    groups: [{ name: third }]\n", 0, 0, 50,
 		 UINT32_MAX},
 	};
@@ -249,7 +249,7 @@ static void a_member_goes_on_when_a_reload_changes_its_group_and_the_worker(void
 		if (steps[i].quota)
 			assert_int_equal(group.quota, steps[i].quota);
 		else
-			assert_true(group.quota > 1000);
+			assert_true(group.quota > 9000);
 		assert_int_equal(shared_consumer(daemon, "consumer").quota, group.quota);
 		assert_int_equal(shared_worker(daemon).spin_usecs, steps[i].spin_usecs);
 		assert_int_equal(shared_worker(daemon).cpu, steps[i].cpu);
