@@ -6,7 +6,7 @@
 #include "tests/live/protocol.h"
 #include "tests/live/traffic.h"
 
-#define PATIENCE    20000
+#define PATIENCE    60000
 #define RECORDS_MAX 256
 
 void shared_config(char *ret, size_t size, const char *queue, const char *more)

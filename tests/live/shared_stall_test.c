@@ -143,6 +143,8 @@ static void the_frames_of_a_killed_member_come_back_and_others_see_no_gap(void *
 	struct consumer *other, *tap;
 	struct instance *daemon;
 	struct traffic *traffic;
+	unsigned int times = 0;
+	uint64_t held = 0;
 
 	(void)state;
 	require_live_frames();
@@ -155,7 +157,7 @@ static void the_frames_of_a_killed_member_come_back_and_others_see_no_gap(void *
 							.length = LENGTH,
 							.count = count});
 	traffic = consumer_traffic("far", 0, LENGTH, 0, count, RATE);
-	for (int times = 0; times < 5; times++) {
+	for (; traffic_is_sending(traffic); times++) {
 		struct consumer *doomed =
 			consumer_start(&(struct consumer_options){.instance = daemon,
 								  .device = "near",
@@ -163,12 +165,13 @@ static void the_frames_of_a_killed_member_come_back_and_others_see_no_gap(void *
 								  .task = CONSUMER_HOLDS,
 								  .transmit = times % 2});
 
-		consumer_awaits(doomed, 1000);
-		assert_in_range(shared_consumer(daemon, "doomed").held, 1000, 2000);
+		live_sleep_ms(100);
+		held += shared_consumer(daemon, "doomed").held;
 		consumer_kill(doomed);
 		assert_becomes(shared_consumers(daemon) == 2, 5000);
 	}
-	assert_true(traffic_is_sending(traffic));
+	print_message("%u were killed, with %lu frames\n", times, held);
+	assert_true(held > 0);
 	shared_sent_all(traffic, count);
 	assert_int_equal(shared_group(daemon, "doomed").held, 0);
 	got_all(other, count);
