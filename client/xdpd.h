@@ -7,10 +7,13 @@
  *     r = xdpd_attach(x, "eth0", 3, NULL);
  *     for (;;) {
  *             struct xdp_desc frames[64];
+ *             struct xdpd_event event;
  *             uint32_t n = xdpd_rx(x, frames, 64);
  *             for (uint32_t i = 0; i < n; i++)
  *                     look_at(xdpd_frame(x, frames[i].addr), frames[i].len);
  *             xdpd_release(x, frames, n);
+ *             while (xdpd_next_event(x, &event))
+ *                     fprintf(stderr, "%s\n", event.text);
  *             if (n == 0 && (r = xdpd_wait(x, -1)) < 0)
  *                     break;
  *     }
