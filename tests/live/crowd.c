@@ -201,12 +201,14 @@ static void break_the_rules(struct seat *seat)
 	all.crowd->violations++;
 }
 
+/* At one move of the index: between two, the frame could be received again and rightly be given back again. */
 static void give_back_twice(struct seat *seat)
 {
-	if (!seat->n_held)
+	const struct xdp_desc twice[] = {seat->held[0], seat->held[0]};
+
+	if (!seat->n_held || xdpd_ring_room(&seat->protocol.fill, 2) < 2)
 		return;
-	protocol_give_back(&seat->protocol, seat->held, 1);
-	protocol_give_back(&seat->protocol, seat->held, 1);
+	protocol_give_back(&seat->protocol, twice, 2);
 	protocol_ring(&seat->protocol);
 	seat->doomed = true;
 	all.crowd->violations++;
