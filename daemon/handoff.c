@@ -31,6 +31,29 @@ static inline void set(uint32_t *figure, uint32_t value)
 	__atomic_store_n(figure, value, __ATOMIC_RELAXED);
 }
 
+/*
+ * What a crash leaves is what was stored before it, in the order of the machine's instructions; so all that is needed
+ * between two stores whose order matters is that the compiler keeps it.
+ */
+static inline void in_this_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void begin_step(struct handoff *h, enum handoff_step_kind kind)
+{
+	in_this_order();
+	h->step.kind = kind;
+	in_this_order();
+}
+
+static inline void end_step(struct handoff *h)
+{
+	in_this_order();
+	h->step.kind = STEP_NONE;
+	in_this_order();
+}
+
 static inline bool is_serving(const struct handoff *h, uint32_t slot)
 {
 	return h->serving & SLOT(slot);
@@ -55,8 +78,10 @@ static inline uint32_t queued(const struct handoff *h)
 	return h->queue_tail - h->queue_head;
 }
 
+/* The frame is said to be free before it ceases to be what it was: of both, that one counts. */
 static inline void enqueue(struct handoff *h, uint32_t frame)
 {
+	h->free[frame] = 1;
 	h->queue[h->queue_tail++ & h->queue_mask] = frame;
 }
 
@@ -64,6 +89,14 @@ static inline void enqueue(struct handoff *h, uint32_t frame)
 static inline void outdate(struct handoff *h, uint32_t frame)
 {
 	__atomic_store_n(&h->sequences[frame], h->sequences[frame] + 1, __ATOMIC_RELAXED);
+}
+
+/* What the fill ring has got is not free any more. */
+static void record_given(struct handoff *h)
+{
+	in_this_order();
+	for (; h->recorded != h->fill.own; h->recorded++)
+		h->free[frame_of(h, *xdpd_ring_address(&h->fill, h->recorded))] = 0;
 }
 
 void handoff_stock(struct handoff *h)
@@ -85,24 +118,11 @@ void handoff_stock(struct handoff *h)
 		*xdpd_ring_address(&h->fill, h->fill.own + i) = (uint64_t)frame << h->frame_shift;
 	}
 	xdpd_ring_advance(&h->fill, count);
+	record_given(h);
 	h->with_kernel += count;
 }
 
 /* ---- what members give back ---- */
-
-/*
- * Takes the member's bit off the frame; false, and nothing has changed, if it has none there. While a frame is in
- * transmission as it is, its sender holds it.
- */
-static inline bool take_back(struct handoff *h, uint32_t slot, uint64_t frame)
-{
-	if (unlikely(frame >= h->receive_frames || !(h->holders[frame] & SLOT(slot))))
-		return false;
-	if (unlikely(h->forwarded && h->senders[frame] == slot))
-		return false;
-	h->holders[frame] &= ~SLOT(slot);
-	return true;
-}
 
 static void reject_return(struct handoff *h, uint32_t slot, uint64_t frame)
 {
@@ -117,7 +137,10 @@ static inline uint64_t read_address(const struct xdpd_ring *ring, uint32_t index
 	return __atomic_load_n(xdpd_ring_address(ring, index), __ATOMIC_RELAXED);
 }
 
-/* Straight into the kernel's fill ring, which has room for all of them in a row. Returns how many were valid. */
+/*
+ * Straight into the kernel's fill ring, which has room for all of them in a row. Returns how many were valid. The order
+ * of the stores in the loop is what handoff_recover() goes by.
+ */
 static uint32_t refill(struct handoff *h, uint32_t slot, uint32_t count)
 {
 	const struct xdpd_ring *returns = &h->roster->member[slot]->fill;
@@ -136,15 +159,41 @@ static uint32_t refill(struct handoff *h, uint32_t slot, uint32_t count)
 		held = holders[frame];
 		if (unlikely(!(held & ~keep)))
 			break;
-		holders[frame] = held & keep;
 		/* Overwritten by the next unless this was the last holder. */
 		to[freed] = frame << shift;
 		freed += !(held & keep);
+		h->step.freed = freed;
+		in_this_order();
+		holders[frame] = held & keep;
 	}
 	xdpd_ring_advance(&h->fill, freed);
+	h->recorded = h->fill.own;
 	h->with_kernel += freed;
 	h->lent -= freed;
 	return i;
+}
+
+/*
+ * Takes a bit off a frame that has it; with the last one the frame is free, unless it is in transmission as it is: that
+ * ends later, and frees it then.
+ */
+static void take_bit(struct handoff *h, uint32_t slot, uint32_t frame)
+{
+	const uint64_t left = h->holders[frame] & ~SLOT(slot);
+
+	if (!left && h->senders[frame] == HANDOFF_NOBODY) {
+		enqueue(h, frame);
+		h->lent--;
+	}
+	in_this_order();
+	h->holders[frame] = left;
+}
+
+/* While a frame is in transmission as it is, its sender holds it. */
+static inline bool can_take_back(const struct handoff *h, uint32_t slot, uint64_t frame)
+{
+	return frame < h->receive_frames && h->holders[frame] & SLOT(slot) &&
+	       h->senders[frame] != slot;
 }
 
 /* The same onto the queue of free frames. */
@@ -156,17 +205,32 @@ static uint32_t set_free(struct handoff *h, uint32_t slot, uint32_t count)
 	for (i = 0; i < count; i++) {
 		uint64_t frame = read_address(returns, returns->own + i) >> h->frame_shift;
 
-		if (!take_back(h, slot, frame))
+		if (!can_take_back(h, slot, frame))
 			break;
-		if (h->holders[frame])
-			continue;
-		/* Somebody else's transmission of it ends later, and frees it then. */
-		if (h->senders[frame] != HANDOFF_NOBODY)
-			continue;
-		h->lent--;
-		enqueue(h, (uint32_t)frame);
+		take_bit(h, slot, (uint32_t)frame);
 	}
 	return i;
+}
+
+/* After a crash: the first entries may be those that were taken back before it. What is not held then is passed over. */
+static uint32_t take_doubtful(struct handoff *h, uint32_t slot, uint32_t count, uint32_t *held)
+{
+	struct handoff_member *member = h->roster->member[slot];
+	uint32_t i;
+
+	if (count > member->doubtful)
+		count = member->doubtful;
+	for (i = 0; i < count; i++) {
+		uint64_t frame =
+			read_address(&member->fill, member->fill.own + i) >> h->frame_shift;
+
+		if (!can_take_back(h, slot, frame))
+			continue;
+		take_bit(h, slot, (uint32_t)frame);
+		(*held)++;
+	}
+	member->doubtful -= count;
+	return count;
 }
 
 /* Nothing else is to be minded when a frame comes back: no tap, no frame in transmission as it is. */
@@ -176,12 +240,21 @@ static bool can_refill(struct handoff *h, uint32_t count)
 	       !xdpd_ring_wraps(&h->fill, count);
 }
 
+static void begin_collecting(struct handoff *h, uint32_t slot, uint32_t count)
+{
+	h->step.kernel = h->fill.own;
+	h->step.slot = slot;
+	h->step.member = h->roster->member[slot]->fill.own;
+	h->step.count = count;
+	h->step.freed = 0;
+	begin_step(h, STEP_COLLECT);
+}
+
 static uint32_t collect_from(struct handoff *h, uint32_t slot)
 {
 	struct handoff_member *member = h->roster->member[slot];
 	struct xdpd_ring *returns = &member->fill;
-	uint32_t count, valid;
-	bool direct;
+	uint32_t count, taken, valid, bad = 0;
 
 	count = xdpd_ring_available(returns, COLLECT_MAX);
 	if (!count)
@@ -190,17 +263,24 @@ static uint32_t collect_from(struct handoff *h, uint32_t slot)
 		violate(h, slot, VIOLATION_FILL_INDEX);
 		return 0;
 	}
-	direct = can_refill(h, count);
-	valid = direct ? refill(h, slot, count) : set_free(h, slot, count);
-	if (unlikely(valid < count))
+	begin_collecting(h, slot, count);
+	if (unlikely(member->doubtful)) {
+		valid = 0;
+		taken = take_doubtful(h, slot, count, &valid);
+	} else {
+		taken = valid =
+			can_refill(h, count) ? refill(h, slot, count) : set_free(h, slot, count);
+		bad = count - taken;
+	}
+	if (unlikely(bad))
 		reject_return(h, slot,
-			      read_address(returns, returns->own + valid) >> h->frame_shift);
-	if (!valid)
-		return 0;
-	xdpd_ring_advance(returns, valid);
+			      read_address(returns, returns->own + taken) >> h->frame_shift);
 	set(&member->held, member->held - valid);
 	add(&member->counters.returned, valid);
-	return valid;
+	if (taken)
+		xdpd_ring_advance(returns, taken);
+	end_step(h);
+	return taken;
 }
 
 uint32_t handoff_collect(struct handoff *h)
@@ -245,22 +325,45 @@ static uint32_t allow(struct handoff *h, uint32_t slot, uint32_t count)
 	return quota < count ? quota : count;
 }
 
-static void count_dropped(struct handoff_member *member, uint32_t count)
+/* What the burst makes of a member that got the staged entries and not `dropped` others. */
+static void write_down(struct handoff *h, uint32_t slot, uint32_t held, uint32_t dropped)
 {
+	struct handoff_member *member = h->roster->member[slot];
+	const struct member_counters *now = &member->counters;
 	/* Of both in the way, what the member can mend first is said. */
-	add(member->staged >= member->room ? &member->counters.dropped_ring_full
-					   : &member->counters.dropped_quota,
-	    count);
+	const bool ring_full = member->staged >= member->room;
+
+	member->next.rx = member->rx.own + member->staged;
+	member->next.held = member->held + held;
+	member->next.receive_packets = now->receive_packets + member->staged;
+	member->next.receive_bytes = now->receive_bytes + member->staged_bytes;
+	member->next.dropped_ring_full = now->dropped_ring_full + (ring_full ? dropped : 0);
+	member->next.dropped_quota = now->dropped_quota + (ring_full ? 0 : dropped);
+	h->step.slots |= SLOT(slot);
 }
 
-/* Makes the staged entries the member's. Whoever wants to be woken is noted after the fence that follows. */
+static void put(uint64_t *counter, uint64_t value)
+{
+	__atomic_store_n(counter, value, __ATOMIC_RELAXED);
+}
+
+/* Moves this side's index to where it shall be, which it may be already. */
+static void move_to(struct xdpd_ring *ring, uint32_t index)
+{
+	xdpd_ring_advance(ring, index - ring->own);
+}
+
+/* Makes the staged entries the member's. */
 static void publish(struct handoff_member *member)
 {
-	xdpd_ring_advance(&member->rx, member->staged);
-	add(&member->counters.receive_packets, member->staged);
-	add(&member->counters.receive_bytes, member->staged_bytes);
-	member->staged = 0;
-	member->staged_bytes = 0;
+	const struct handoff_next *next = &member->next;
+
+	move_to(&member->rx, next->rx);
+	set(&member->held, next->held);
+	put(&member->counters.receive_packets, next->receive_packets);
+	put(&member->counters.receive_bytes, next->receive_bytes);
+	put(&member->counters.dropped_ring_full, next->dropped_ring_full);
+	put(&member->counters.dropped_quota, next->dropped_quota);
 }
 
 /* The full barrier is as in xdpd_ring_needs_wakeup(), once for all of them. */
@@ -277,7 +380,7 @@ static void note_sleepers(struct handoff *h, uint64_t slots)
 
 /*
  * A tap's entry, which its reader may be reading meanwhile. Before those of a burst are written, all readers can know
- * which they are: the producer was published before [the fence in publish_tap()].
+ * which they are: the producer was published before [the fence in lend_burst()].
  */
 static inline void write_tap_entry(struct handoff *h, struct handoff_member *member,
 				   const struct xdp_desc *desc)
@@ -291,21 +394,38 @@ static inline void write_tap_entry(struct handoff *h, struct handoff_member *mem
 	member->staged_bytes += desc->len;
 }
 
-static void publish_tap(struct handoff_member *member)
-{
-	publish(member);
-	/* No entry of the next burst is seen before this index. */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
 /* A frame that nobody was lent is free at once. */
 static inline void lend(struct handoff *h, uint32_t frame, uint64_t holders)
 {
-	h->holders[frame] = holders;
 	if (holders)
 		h->lent++;
 	else
 		enqueue(h, frame);
+	h->holders[frame] = holders;
+}
+
+/* The burst that is written down: the ledger first, as what a member may see it may give back at once. */
+static void lend_burst(struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+	uint32_t slot;
+
+	for (uint32_t i = 0; i < step->least; i++)
+		h->holders[step->frames[i]] = step->alike;
+	h->lent += step->least;
+	for (uint32_t i = step->least; i < step->count; i++)
+		lend(h, step->frames[i], step->holders[i]);
+	FOR_EACH_SLOT(slot, step->slots)
+		publish(h->roster->member[slot]);
+	/* A tap's entries of the next burst are not seen before the index of this one. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* Members are woken after the fence that follows. */
+static void take_receive_step(struct handoff *h)
+{
+	lend_burst(h);
+	move_to(&h->rx, h->step.kernel + h->step.count);
 }
 
 /* Copies a member's part of a burst in one go; returns the sum of all lengths. */
@@ -330,14 +450,27 @@ static uint64_t copy_entries(struct handoff_member *member, const struct xdp_des
 	return bytes;
 }
 
+/* All of the burst, for a tap. */
+static void write_tap_burst(struct handoff *h, uint32_t slot, const struct xdp_desc *burst,
+			    uint32_t count)
+{
+	struct handoff_member *member = h->roster->member[slot];
+
+	member->staged = 0;
+	member->staged_bytes = 0;
+	for (uint32_t i = 0; i < count; i++)
+		write_tap_entry(h, member, &burst[i]);
+	write_down(h, slot, 0, 0);
+}
+
 /* Each of the members gets the whole burst, or as much of its beginning as it may. */
 static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint32_t count,
 			  uint64_t takers)
 {
 	const uint64_t taps = takers & h->roster->taps;
-	uint64_t borrowers = takers & ~taps;
+	const uint64_t borrowers = takers & ~taps;
 	uint32_t got[ROSTER_MEMBERS];
-	uint32_t least = count, slot;
+	uint32_t least = borrowers ? count : 0, slot;
 
 	FOR_EACH_SLOT(slot, borrowers) {
 		struct handoff_member *member = h->roster->member[slot];
@@ -347,43 +480,27 @@ static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint3
 			least = got[slot];
 		member->staged_bytes = copy_entries(member, burst, got[slot]);
 		member->staged = got[slot];
-		set(&member->held, member->held + got[slot]);
-		if (unlikely(got[slot] < count))
-			count_dropped(member, count - got[slot]);
+		write_down(h, slot, got[slot], count - got[slot]);
 	}
-	if (!borrowers)
-		least = 0;
-	for (uint32_t i = 0; i < least; i++)
-		h->holders[frame_of(h, burst[i].addr)] = borrowers;
-	h->lent += least;
+	h->step.alike = borrowers;
+	h->step.least = least;
 	for (uint32_t i = least; i < count; i++) {
-		uint64_t holders = 0;
-
+		h->step.holders[i] = 0;
 		FOR_EACH_SLOT(slot, borrowers)
 			if (i < got[slot])
-				holders |= SLOT(slot);
-		lend(h, frame_of(h, burst[i].addr), holders);
+				h->step.holders[i] |= SLOT(slot);
 	}
-	FOR_EACH_SLOT(slot, borrowers)
-		publish(h->roster->member[slot]);
-	FOR_EACH_SLOT(slot, taps) {
-		struct handoff_member *member = h->roster->member[slot];
-
-		for (uint32_t i = 0; i < count; i++)
-			write_tap_entry(h, member, &burst[i]);
-		publish_tap(member);
-	}
+	FOR_EACH_SLOT(slot, taps)
+		write_tap_burst(h, slot, burst, count);
 	if (!takers)
 		add(&h->counters.unclaimed, count);
-	note_sleepers(h, takers);
 }
 
 /* Who gets what of a burst whose frames go different ways: by frame the members, and by member the frames. */
 struct routing {
 	uint64_t takers[HANDOFF_BURST];
 	uint64_t frames[ROSTER_MEMBERS]; /* valid for the slots in `any` */
-	uint64_t holders[HANDOFF_BURST];
-	uint64_t any, all; /* slots that get any frame, that get all */
+	uint64_t any, all;		 /* slots that get any frame, that get all */
 };
 
 static_assert(HANDOFF_BURST <= 64, "a bit for each frame");
@@ -452,7 +569,6 @@ static void turn_routing(struct routing *routing, uint32_t count)
 	FOR_EACH_SLOT(slot, routing->any)
 		routing->frames[slot] = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		routing->holders[i] = 0;
 		FOR_EACH_SLOT(slot, routing->takers[i])
 			routing->frames[slot] |= UINT64_C(1) << i;
 	}
@@ -494,12 +610,9 @@ static void distribute(struct handoff *h, struct routing *routing, uint32_t slot
 			break;
 		*xdpd_ring_desc(&member->rx, member->rx.own + member->staged++) = burst[i];
 		member->staged_bytes += burst[i].len;
-		routing->holders[i] |= SLOT(slot);
+		h->step.holders[i] |= SLOT(slot);
 	}
-	if (unlikely(allowed < wanted))
-		count_dropped(member, wanted - allowed);
-	set(&member->held, member->held + allowed);
-	publish(member);
+	write_down(h, slot, allowed, wanted - allowed);
 }
 
 static void distribute_to_tap(struct handoff *h, const struct routing *routing, uint32_t slot,
@@ -508,9 +621,11 @@ static void distribute_to_tap(struct handoff *h, const struct routing *routing, 
 	struct handoff_member *member = h->roster->member[slot];
 	uint32_t i;
 
+	member->staged = 0;
+	member->staged_bytes = 0;
 	FOR_EACH_SLOT(i, routing->frames[slot])
 		write_tap_entry(h, member, &burst[i]);
-	publish_tap(member);
+	write_down(h, slot, 0, 0);
 }
 
 static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
@@ -527,13 +642,12 @@ static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint
 	turn_routing(&routing, count);
 	borrowers = routing.any & ~h->roster->taps;
 	lendable = find_lendable(h, &routing, borrowers);
+	h->step.least = 0;
+	memset(h->step.holders, 0, count * sizeof(*h->step.holders));
 	FOR_EACH_SLOT(slot, borrowers)
 		distribute(h, &routing, slot, burst, lendable);
 	FOR_EACH_SLOT(slot, routing.any & h->roster->taps)
 		distribute_to_tap(h, &routing, slot, burst);
-	for (uint32_t i = 0; i < count; i++)
-		lend(h, frame_of(h, burst[i].addr), routing.holders[i]);
-	note_sleepers(h, routing.any);
 }
 
 uint32_t handoff_receive(struct handoff *h)
@@ -545,12 +659,20 @@ uint32_t handoff_receive(struct handoff *h)
 
 	if (!count)
 		return 0;
-	h->with_kernel -= count;
+	h->step.kernel = h->rx.own;
+	h->step.count = count;
+	h->step.slots = 0;
+	for (uint32_t i = 0; i < count; i++)
+		h->step.frames[i] = frame_of(h, burst[i].addr);
 	if (h->roster->classified)
 		receive_marked(h, burst, count);
 	else
 		receive_alike(h, burst, count, h->roster->unmarked & h->serving);
-	xdpd_ring_advance(&h->rx, count);
+	begin_step(h, STEP_RECEIVE);
+	take_receive_step(h);
+	end_step(h);
+	h->with_kernel -= count;
+	note_sleepers(h, h->step.slots);
 	add(&h->counters.bursts, 1);
 	add(&h->counters.packets, count);
 	return count;
@@ -616,8 +738,17 @@ static bool goes_as_it_is(const struct handoff *h, const struct xdp_desc *desc)
 
 static void put_on_wire(struct handoff *h, struct outlet *outlet, uint64_t address, uint32_t length)
 {
+	if (!outlet->staged) {
+		h->step.kernel = h->tx.own;
+		h->step.count = 0;
+		h->step.slots = 0;
+		begin_step(h, STEP_PREPARE);
+	}
 	*xdpd_ring_desc(&h->tx, h->tx.own + outlet->staged++) =
 		(struct xdp_desc){.addr = address, .len = length};
+	in_this_order();
+	h->step.count = outlet->staged;
+	in_this_order();
 	outlet->bytes += length;
 	outlet->room--;
 }
@@ -639,11 +770,11 @@ static void send_copy(struct handoff *h, struct outlet *outlet, uint32_t slot,
 static void send_as_it_is(struct handoff *h, struct outlet *outlet, uint32_t slot,
 			  const struct xdp_desc *desc)
 {
+	put_on_wire(h, outlet, desc->addr, desc->len);
 	h->senders[frame_of(h, desc->addr)] = (uint8_t)slot;
 	h->lent--;
 	h->forwarded++;
-	h->roster->member[slot]->in_flight++;
-	put_on_wire(h, outlet, desc->addr, desc->len);
+	h->roster->member[slot]->next.in_flight++;
 }
 
 /* Completions that the member's ring has room for, less those that the kernel still owes it. */
@@ -676,6 +807,7 @@ static uint32_t transmit_for(struct handoff *h, struct outlet *outlet, uint32_t 
 	uint32_t taken = 0, completed = 0;
 	uint64_t bytes = 0;
 
+	member->next.in_flight = member->in_flight;
 	while (taken < count && taken < room) {
 		const struct xdp_desc desc = read_desc(&member->tx, member->tx.own + taken);
 		enum violation violation = judge_packet(h, slot, &desc);
@@ -706,13 +838,13 @@ static uint32_t transmit_for(struct handoff *h, struct outlet *outlet, uint32_t 
 	}
 	if (!taken)
 		return 0;
-	xdpd_ring_advance(&member->tx, taken);
-	if (completed)
-		xdpd_ring_advance(&member->completion, completed);
-	add(&member->counters.transmit_packets, taken);
-	add(&member->counters.transmit_bytes, bytes);
+	member->next.tx = member->tx.own + taken;
+	member->next.completion = member->completion.own + completed;
+	member->next.transmit_packets = member->counters.transmit_packets + taken;
+	member->next.transmit_bytes = member->counters.transmit_bytes + bytes;
+	h->step.slots |= SLOT(slot);
 	/* The round's burst is over, not the turn of a member that has more. */
-	if (taken == count && !outlet->room && xdpd_ring_available(&member->tx, 1))
+	if (taken == count && !outlet->room && xdpd_ring_available(&member->tx, taken + 1) > taken)
 		outlet->closed = true;
 	return taken;
 }
@@ -746,6 +878,33 @@ static uint32_t take_turn(struct handoff *h, struct outlet *outlet, uint32_t slo
 	return transmit_for(h, outlet, slot, count);
 }
 
+static void take_from_senders(struct handoff *h)
+{
+	uint32_t slot;
+
+	FOR_EACH_SLOT(slot, h->step.slots) {
+		struct handoff_member *member = h->roster->member[slot];
+		const struct handoff_next *next = &member->next;
+
+		member->in_flight = next->in_flight;
+		move_to(&member->tx, next->tx);
+		move_to(&member->completion, next->completion);
+		put(&member->counters.transmit_packets, next->transmit_packets);
+		put(&member->counters.transmit_bytes, next->transmit_bytes);
+	}
+}
+
+/* What was prepared: the packets are the kernel's and the senders' entries are taken. */
+static void take_transmit_step(struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+
+	move_to(&h->tx, step->kernel + step->count);
+	for (uint32_t i = 0; i < step->count; i++)
+		h->free[frame_of(h, xdpd_ring_desc(&h->tx, step->kernel + i)->addr)] = 0;
+	take_from_senders(h);
+}
+
 /*
  * Deficit round robin: each turn adds TURN_BYTES to what a member may send. Some of what it could not use, as when the
  * next packet was longer, it keeps; what it had no packets for is lost. Where the kernel has no more room, the next
@@ -754,7 +913,6 @@ static uint32_t take_turn(struct handoff *h, struct outlet *outlet, uint32_t slo
 uint32_t handoff_transmit(struct handoff *h)
 {
 	const uint64_t first_half = ~(SLOT(h->turn) - 1);
-	uint64_t sleepers = 0;
 	struct outlet outlet = {};
 	uint32_t total = 0, slot;
 
@@ -765,8 +923,6 @@ uint32_t handoff_transmit(struct handoff *h)
 			uint32_t taken = take_turn(h, &outlet, slot);
 
 			total += taken;
-			if (taken)
-				sleepers |= SLOT(slot);
 			/* Only who has more to send is interrupted. */
 			if (outlet.closed) {
 				h->turn = slot;
@@ -787,63 +943,116 @@ uint32_t handoff_transmit(struct handoff *h)
 full:
 	if (!total)
 		return 0;
-	xdpd_ring_advance(&h->tx, outlet.staged);
+	begin_step(h, STEP_TRANSMIT);
+	take_transmit_step(h);
+	end_step(h);
 	add(&h->counters.transmit_packets, outlet.staged);
 	add(&h->counters.transmit_bytes, outlet.bytes);
-	note_sleepers(h, sleepers);
+	note_sleepers(h, h->step.slots);
 	return total;
 }
 
 /* ---- what the kernel has sent ---- */
 
-/* Its sender may have left; other holders may have given it back meanwhile. */
-static void end_transmission(struct handoff *h, uint32_t frame, uint64_t address,
-			     uint64_t *sleepers)
+/* Writes down that a frame comes back to who sent it as it is; who has left gets nothing. */
+static void prepare_completion(struct handoff *h, uint32_t frame, uint64_t address)
 {
 	const uint8_t slot = h->senders[frame];
+	struct handoff_member *member;
+	uint32_t staged;
 
-	h->senders[frame] = HANDOFF_NOBODY;
-	h->forwarded--;
-	if (slot < ROSTER_MEMBERS && is_serving(h, slot)) {
-		struct handoff_member *member = h->roster->member[slot];
-
-		member->in_flight--;
-		/* There was room for it when it was taken, unless the member moved its index back. */
-		if (xdpd_ring_room(&member->completion, 1) &&
-		    xdpd_producer_peer_is_sane(&member->completion)) {
-			*xdpd_ring_address(&member->completion, member->completion.own) = address;
-			xdpd_ring_advance(&member->completion, 1);
-			*sleepers |= SLOT(slot);
-		}
+	if (slot >= ROSTER_MEMBERS || !is_serving(h, slot))
+		return;
+	member = h->roster->member[slot];
+	if (!(h->step.slots & SLOT(slot))) {
+		h->step.slots |= SLOT(slot);
+		member->next.completion = member->completion.own;
+		member->next.in_flight = member->in_flight;
 	}
+	member->next.in_flight--;
+	/* There was room for it when it was taken, unless the member moved its index back. */
+	staged = member->next.completion - member->completion.own;
+	if (xdpd_ring_room(&member->completion, staged + 1) <= staged ||
+	    !xdpd_producer_peer_is_sane(&member->completion))
+		return;
+	*xdpd_ring_address(&member->completion, member->next.completion++) = address;
+}
+
+/* Others may hold it still, or may have given it back meanwhile. */
+static void end_transmission(struct handoff *h, uint32_t frame)
+{
+	if (h->senders[frame] == HANDOFF_NOBODY)
+		return;
 	if (h->holders[frame])
 		h->lent++;
 	else
 		enqueue(h, frame);
+	in_this_order();
+	h->senders[frame] = HANDOFF_NOBODY;
+	h->forwarded--;
+}
+
+/* A frame that was copied to; free already, if the step is taken once more. */
+static void stack_frame(struct handoff *h, uint32_t frame)
+{
+	if (h->free[frame])
+		return;
+	h->stack[h->stacked++] = frame;
+	h->free[frame] = 1;
+}
+
+static void tell_senders(struct handoff *h)
+{
+	uint32_t slot;
+
+	FOR_EACH_SLOT(slot, h->step.slots) {
+		struct handoff_member *member = h->roster->member[slot];
+
+		member->in_flight = member->next.in_flight;
+		move_to(&member->completion, member->next.completion);
+	}
+}
+
+static void take_complete_step(struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+
+	for (uint32_t i = 0; h->completion.own == step->kernel && i < step->count; i++) {
+		uint32_t frame = frame_of(h, *xdpd_ring_address(&h->completion, step->kernel + i));
+
+		if (frame >= h->receive_frames)
+			stack_frame(h, frame);
+		else
+			end_transmission(h, frame);
+	}
+	tell_senders(h);
+	move_to(&h->completion, step->kernel + step->count);
 }
 
 uint32_t handoff_complete(struct handoff *h)
 {
-	uint64_t sleepers = 0;
 	uint32_t count;
 
 	if (!h->completion.size)
 		return 0;
 	count = xdpd_ring_available(&h->completion, HANDOFF_BURST);
-	for (uint32_t i = 0; i < count; i++) {
+	if (!count)
+		return 0;
+	h->step.kernel = h->completion.own;
+	h->step.count = count;
+	h->step.slots = 0;
+	for (uint32_t i = 0; h->forwarded && i < count; i++) {
 		uint64_t address = *xdpd_ring_address(&h->completion, h->completion.own + i);
 		uint32_t frame = frame_of(h, address);
 
-		if (frame >= h->receive_frames)
-			h->stack[h->stacked++] = frame;
-		else
-			end_transmission(h, frame, address, &sleepers);
+		if (frame < h->receive_frames)
+			prepare_completion(h, frame, address);
 	}
-	if (!count)
-		return 0;
-	xdpd_ring_advance(&h->completion, count);
-	if (sleepers)
-		note_sleepers(h, sleepers);
+	begin_step(h, STEP_COMPLETE);
+	take_complete_step(h);
+	end_step(h);
+	if (h->step.slots)
+		note_sleepers(h, h->step.slots);
 	return count;
 }
 
@@ -854,13 +1063,8 @@ static void take_all_back(struct handoff *h, uint32_t slot)
 	for (uint32_t frame = 0; frame < h->receive_frames; frame++) {
 		if (h->senders[frame] == slot)
 			h->senders[frame] = HANDOFF_ORPHAN;
-		if (!(h->holders[frame] & SLOT(slot)))
-			continue;
-		h->holders[frame] &= ~SLOT(slot);
-		if (h->holders[frame] || h->senders[frame] != HANDOFF_NOBODY)
-			continue;
-		h->lent--;
-		enqueue(h, frame);
+		if (h->holders[frame] & SLOT(slot))
+			take_bit(h, slot, frame);
 	}
 }
 
@@ -1011,12 +1215,34 @@ static uint32_t power_of_two_from(uint32_t least)
 	return power;
 }
 
-int handoff_init(struct handoff *ret, const struct handoff_memory *memory,
-		 const struct xdpd_ring *rx, const struct xdpd_ring *fill,
-		 const struct xdpd_ring *tx, const struct xdpd_ring *completion)
+/* By frame: who holds it, whether it is free, who sends it; the queue and the stack. */
+size_t handoff_arrays_size(const struct handoff_memory *memory)
+{
+	const size_t received = memory->receive_frames, frames = memory->frames;
+	const size_t size = received * sizeof(uint64_t) +
+			    power_of_two_from(memory->receive_frames) * sizeof(uint32_t) +
+			    (frames - received + 1) * sizeof(uint32_t) + frames + received;
+
+	return (size + 63) / 64 * 64;
+}
+
+static void place_arrays(struct handoff *h, void *arrays)
+{
+	const uint32_t queue_size = power_of_two_from(h->receive_frames);
+
+	h->holders = arrays;
+	h->queue = (uint32_t *)(h->holders + h->receive_frames);
+	h->queue_mask = queue_size - 1;
+	h->stack = h->queue + queue_size;
+	h->free = (uint8_t *)(h->stack + (h->frames - h->receive_frames) + 1);
+	h->senders = h->free + h->frames;
+}
+
+static struct handoff describe(const struct handoff_memory *memory, const struct xdpd_ring *rx,
+			       const struct xdpd_ring *fill, const struct xdpd_ring *tx,
+			       const struct xdpd_ring *completion)
 {
 	const uint32_t received = memory->receive_frames;
-	const uint32_t queue_size = power_of_two_from(received);
 	struct handoff h = {
 		.rx = *rx,
 		.fill = *fill,
@@ -1029,38 +1255,339 @@ int handoff_init(struct handoff *ret, const struct handoff_memory *memory,
 		.frames = memory->frames,
 		.receive_frames = received,
 		.writable = memory->writable,
-		.queue_mask = queue_size - 1,
-		.with_kernel = memory->filled,
 		.roster = &nobody,
 		.stock_all = received < fill->size ? received : fill->size,
+		.recorded = fill->own,
 	};
 
 	/* A quarter is never lent; with taps half of the frames stay out of the kernel's hands for a while. */
 	h.lendable = received - received / 4;
 	h.stock_with_taps = received / 2 < h.stock_all ? received / 2 : h.stock_all;
 	h.stock = h.stock_all;
-	h.holders = calloc(received, sizeof(*h.holders));
-	h.senders = malloc(received);
-	h.queue = calloc(queue_size, sizeof(*h.queue));
-	h.stack = calloc(memory->frames - received + 1, sizeof(*h.stack));
-	if (!h.holders || !h.senders || !h.queue || !h.stack) {
-		handoff_clear(&h);
-		return -ENOMEM;
+	return h;
+}
+
+int handoff_init(struct handoff *ret, const struct handoff_memory *memory,
+		 const struct xdpd_ring *rx, const struct xdpd_ring *fill,
+		 const struct xdpd_ring *tx, const struct xdpd_ring *completion)
+{
+	struct handoff h = describe(memory, rx, fill, tx, completion);
+
+	if (!memory->arrays) {
+		h.arrays = calloc(1, handoff_arrays_size(memory));
+		if (!h.arrays)
+			return -ENOMEM;
 	}
-	memset(h.senders, HANDOFF_NOBODY, received);
-	for (uint32_t frame = memory->filled; frame < received; frame++)
+	place_arrays(&h, memory->arrays ? memory->arrays : h.arrays);
+	memset(h.senders, HANDOFF_NOBODY, h.receive_frames);
+	h.with_kernel = memory->filled;
+	for (uint32_t frame = memory->filled; frame < h.receive_frames; frame++)
 		enqueue(&h, frame);
-	for (uint32_t frame = memory->frames; frame-- > received;)
-		h.stack[h.stacked++] = frame;
+	for (uint32_t frame = memory->frames; frame-- > h.receive_frames;)
+		stack_frame(&h, frame);
 	*ret = h;
 	return 0;
 }
 
 void handoff_clear(struct handoff *h)
 {
-	free(h->holders);
-	free(h->senders);
-	free(h->queue);
-	free(h->stack);
+	free(h->arrays);
 	*h = (struct handoff){.roster = &nobody};
+}
+
+/* ---- after a crash ---- */
+
+static bool is_plausible(const struct handoff *h, const struct handoff_memory *memory)
+{
+	return h->frames == memory->frames && h->receive_frames == memory->receive_frames &&
+	       h->frame_size == memory->frame_size && h->step.kind <= STEP_COMPLETE &&
+	       h->step.count <= COLLECT_MAX && h->step.slot < ROSTER_MEMBERS &&
+	       h->step.least <= HANDOFF_BURST && h->step.freed <= h->step.count &&
+	       (h->step.kind == STEP_COLLECT || h->step.count <= HANDOFF_BURST);
+}
+
+/* What we published is ours; where the process ended between the two, it is published now. */
+static void rejoin(struct xdpd_ring *ring, uint32_t own)
+{
+	if (ring->size)
+		move_to(ring, own);
+}
+
+/* At most a ring's worth of entries can have been moved and not published. */
+static bool is_close(const struct xdpd_ring *ring, uint32_t own)
+{
+	return !ring->size || own - ring->own <= ring->size;
+}
+
+/* Frames at the indices [from, to) of a ring of addresses: within bounds. */
+static bool are_frames(const struct handoff *h, const struct xdpd_ring *ring, uint32_t from,
+		       uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (*xdpd_ring_address(ring, from + i) >> h->frame_shift >= h->frames)
+			return false;
+	return true;
+}
+
+/* Which of the member's entries were taken is not known; so that a frame is not held any more is no lie of its. */
+static void doubt_entries(struct handoff *h)
+{
+	struct handoff_member *member = h->roster->member[h->step.slot];
+
+	if (member && member->fill.own == h->step.member)
+		member->doubtful = h->step.count;
+}
+
+/* Entries written and not published: their frames are in no ring and with nobody. */
+static void finish_collecting(struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+	uint32_t freed = step->freed;
+
+	doubt_entries(h);
+	if (h->fill.own != step->kernel)
+		return;
+	/* The last one's holder is taken off after it is counted. */
+	if (freed &&
+	    h->holders[frame_of(h, *xdpd_ring_address(&h->fill, step->kernel + freed - 1))])
+		freed--;
+	move_to(&h->fill, step->kernel + freed);
+	h->recorded = h->fill.own;
+}
+
+/* The packets are not sent; who wanted that finds its entries where they were. */
+static void undo_preparing(struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+
+	for (uint32_t i = 0; h->tx.own == step->kernel && i < step->count; i++) {
+		uint32_t frame = frame_of(h, xdpd_ring_desc(&h->tx, step->kernel + i)->addr);
+
+		if (frame < h->receive_frames)
+			h->senders[frame] = HANDOFF_NOBODY;
+	}
+}
+
+static bool are_packets(const struct handoff *h, uint32_t from, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (xdpd_ring_desc(&h->tx, from + i)->addr >> h->frame_shift >= h->frames)
+			return false;
+	return true;
+}
+
+/* Whether all that it names is there. */
+static bool step_is_sound(const struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+
+	switch (step->kind) {
+	case STEP_RECEIVE:
+		for (uint32_t i = 0; i < step->count; i++)
+			if (step->frames[i] >= h->receive_frames)
+				return false;
+		return true;
+	case STEP_COLLECT:
+		return are_frames(h, &h->fill, step->kernel, step->freed);
+	case STEP_PREPARE:
+	case STEP_TRANSMIT:
+		return h->tx.size && are_packets(h, step->kernel, step->count);
+	case STEP_COMPLETE:
+		return h->completion.size &&
+		       are_frames(h, &h->completion, step->kernel, step->count);
+	default:
+		return true;
+	}
+}
+
+/* What the members see of it. The kernel's rings that it was about are gone. */
+static void finish_for_members(struct handoff *h)
+{
+	switch (h->step.kind) {
+	case STEP_RECEIVE:
+		lend_burst(h);
+		break;
+	case STEP_COLLECT:
+		doubt_entries(h);
+		break;
+	case STEP_TRANSMIT:
+		take_from_senders(h);
+		break;
+	case STEP_COMPLETE:
+		tell_senders(h);
+		break;
+	default:
+		break;
+	}
+	end_step(h);
+}
+
+static void finish_step(struct handoff *h)
+{
+	switch (h->step.kind) {
+	case STEP_RECEIVE:
+		take_receive_step(h);
+		break;
+	case STEP_COLLECT:
+		finish_collecting(h);
+		break;
+	case STEP_PREPARE:
+		undo_preparing(h);
+		break;
+	case STEP_TRANSMIT:
+		take_transmit_step(h);
+		break;
+	case STEP_COMPLETE:
+		take_complete_step(h);
+		break;
+	default:
+		break;
+	}
+	end_step(h);
+}
+
+/* Who has left holds nothing; what it sent as it is, nobody did. */
+static void forget_leavers(struct handoff *h, uint64_t stay)
+{
+	for (uint32_t frame = 0; frame < h->receive_frames; frame++) {
+		const uint8_t sender = h->senders[frame];
+
+		if (sender < ROSTER_MEMBERS && !(stay & SLOT(sender)))
+			h->senders[frame] = HANDOFF_ORPHAN;
+		h->holders[frame] &= stay;
+	}
+}
+
+/* A new socket has none of the frames that the old one had. */
+static void take_from_kernel(struct handoff *h)
+{
+	for (uint32_t frame = 0; frame < h->frames; frame++) {
+		if (frame < h->receive_frames)
+			h->senders[frame] = HANDOFF_NOBODY;
+		if (frame >= h->receive_frames || !h->holders[frame])
+			h->free[frame] = 1;
+	}
+}
+
+/* By elimination, from what each frame says of itself. */
+static void count_frames(struct handoff *h)
+{
+	h->queue_head = h->queue_tail = h->stacked = 0;
+	h->lent = h->forwarded = h->with_kernel = 0;
+	for (uint32_t frame = 0; frame < h->receive_frames; frame++) {
+		const bool sent = h->senders[frame] != HANDOFF_NOBODY;
+
+		if (h->holders[frame] || sent)
+			h->free[frame] = 0;
+		if (sent)
+			h->forwarded++;
+		else if (h->holders[frame])
+			h->lent++;
+		else if (h->free[frame])
+			enqueue(h, frame);
+		else
+			h->with_kernel++;
+	}
+	for (uint32_t frame = h->frames; frame-- > h->receive_frames;) {
+		if (!h->free[frame])
+			continue;
+		h->free[frame] = 0;
+		stack_frame(h, frame);
+	}
+}
+
+/* What lies in the rings is the kernel's, by the ledger too. */
+static bool agrees_with_rings(const struct handoff *h)
+{
+	const uint32_t received = h->rx.peer - h->rx.own, filled = h->fill.own - h->fill.peer;
+
+	if (received > h->rx.size || filled > h->fill.size || received > h->with_kernel ||
+	    filled > h->with_kernel)
+		return false;
+	for (uint32_t i = 0; i < received; i++) {
+		uint64_t frame = xdpd_ring_desc(&h->rx, h->rx.own + i)->addr >> h->frame_shift;
+
+		if (frame >= h->receive_frames || h->holders[frame] || h->free[frame])
+			return false;
+	}
+	for (uint32_t i = 0; i < filled; i++) {
+		uint64_t frame = *xdpd_ring_address(&h->fill, h->fill.peer + i) >> h->frame_shift;
+
+		if (frame >= h->receive_frames || h->holders[frame] || h->free[frame])
+			return false;
+	}
+	return true;
+}
+
+/* What it got and does not hold any more, it gave back. */
+static void count_held(struct handoff *h, uint32_t slot)
+{
+	struct handoff_member *member = h->roster->member[slot];
+	uint32_t held = 0, in_flight = 0;
+
+	for (uint32_t frame = 0; frame < h->receive_frames; frame++) {
+		held += (h->holders[frame] & SLOT(slot)) != 0;
+		in_flight += h->senders[frame] == slot;
+	}
+	set(&member->held, held);
+	member->in_flight = in_flight;
+	if (member->fill.size)
+		put(&member->counters.returned, member->counters.receive_packets - held);
+}
+
+/* Takes the kernel's rings up where they were left. */
+static int rejoin_kernel(struct handoff *h, const struct handoff *before)
+{
+	if (!is_close(&h->rx, before->rx.own) || !is_close(&h->fill, before->fill.own) ||
+	    !is_close(&h->tx, before->tx.own) || !is_close(&h->completion, before->completion.own))
+		return -EBADMSG;
+	rejoin(&h->rx, before->rx.own);
+	rejoin(&h->fill, before->fill.own);
+	rejoin(&h->tx, before->tx.own);
+	rejoin(&h->completion, before->completion.own);
+	h->recorded = before->recorded;
+	return h->fill.own - h->recorded <= h->fill.size &&
+			       are_frames(h, &h->fill, h->recorded, h->fill.own - h->recorded)
+		       ? 0
+		       : -EBADMSG;
+}
+
+int handoff_recover(struct handoff *h, const struct handoff_memory *memory,
+		    const struct xdpd_ring *rx, const struct xdpd_ring *fill,
+		    const struct xdpd_ring *tx, const struct xdpd_ring *completion, bool fresh,
+		    struct handoff_member *const members[ROSTER_MEMBERS], uint64_t stay)
+{
+	struct roster stayers = {.members = stay};
+	struct handoff now = describe(memory, rx, fill, tx, completion);
+	uint32_t slot;
+
+	if (!memory->arrays || !is_plausible(h, memory))
+		return -EBADMSG;
+	now.counters = h->counters;
+	now.step = h->step;
+	now.step.slots &= stay;
+	now.turn = h->turn % ROSTER_MEMBERS;
+	now.roster = &stayers;
+	place_arrays(&now, memory->arrays);
+	memcpy(stayers.member, members, sizeof(stayers.member));
+	if (!fresh && rejoin_kernel(&now, h) < 0)
+		return -EBADMSG;
+	if (!step_is_sound(&now) && !(fresh && now.step.kind != STEP_RECEIVE))
+		return -EBADMSG;
+	if (fresh) {
+		finish_for_members(&now);
+		take_from_kernel(&now);
+	} else {
+		finish_step(&now);
+		record_given(&now);
+	}
+	forget_leavers(&now, stay);
+	count_frames(&now);
+	FOR_EACH_SLOT(slot, stay)
+		count_held(&now, slot);
+	if (!agrees_with_rings(&now))
+		return -EBADMSG;
+	now.roster = &nobody;
+	*h = now;
+	return 0;
 }

@@ -30,6 +30,13 @@
  * Frames that a tap may be reading are given to the kernel late: with taps there are only `stock` frames with the
  * kernel, and the free ones wait in a queue. A frame's sequence number grows when it is given to the kernel.
  *
+ * A crash. All that is needed to go on lies in memory that survives the process [ledger.h], and is written so that a
+ * death between any two stores can be told. What a round does in several places at once is first written down as a step
+ * (struct handoff_step, and each member's `next`), all of it as values to be set, none as something to be added; then
+ * it is taken, and then it is done. handoff_recover() takes a step that was written down and not done once more, which
+ * changes nothing where it had been taken already. What is not part of a step is found again by elimination: a frame
+ * is lent if it has holders, in transmission if it has a sender, free if `free` says so, and else with the kernel.
+ *
  * Threads: all of it belongs to the worker's thread, but for the counters, which are written by relaxed stores and
  * may be read from any.
  */
@@ -37,6 +44,7 @@
 #define DAEMON_HANDOFF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "client/xdpd_protocol.h"
@@ -45,6 +53,9 @@
 #include "daemon/status.h"
 
 #define HANDOFF_BURST 64
+
+#define HANDOFF_NOBODY 0xff /* of a frame's sender: the frame is not in transmission */
+#define HANDOFF_ORPHAN 0xfe /* it is, and its sender has left */
 
 static_assert(HANDOFF_BURST <= XDPD_TAP_BURST, "a tap's reader counts on it");
 
@@ -55,6 +66,14 @@ struct member_counters {
 	uint64_t returned, invalid_returns;
 	uint64_t transmit_packets, transmit_bytes, transmit_invalid;
 	uint64_t wakeups, doorbells;
+};
+
+/* What a step makes of a member. */
+struct handoff_next {
+	uint32_t rx, tx, completion; /* indices of its rings */
+	uint32_t held, in_flight;
+	uint64_t receive_packets, receive_bytes, dropped_ring_full, dropped_quota;
+	uint64_t transmit_packets, transmit_bytes;
 };
 
 /* What the loop keeps of a member. The rings are joined by whoever makes it; sizes are powers of two. */
@@ -79,8 +98,37 @@ struct handoff_member {
 	uint32_t room;	 /* entries that its RX ring had left at the start */
 	uint64_t staged_bytes;
 
+	/* Entries of its fill ring, from fill.own on, that may have been taken back before a crash: not held is no lie. */
+	uint32_t doubtful;
+
+	struct handoff_next next;
 	struct member_counters counters;
 } __attribute__((aligned(64)));
+
+enum handoff_step_kind {
+	STEP_NONE,
+	STEP_RECEIVE,
+	STEP_COLLECT,
+	STEP_PREPARE, /* packets are put into the TX ring beyond tx.own: taken back after a crash, not taken again */
+	STEP_TRANSMIT,
+	STEP_COMPLETE,
+};
+
+/* The step that is being taken. */
+struct handoff_step {
+	uint32_t kind;	 /* enum handoff_step_kind: written last, and first when it is done */
+	uint32_t kernel; /* our index of the kernel's ring that it is about, when it began */
+	uint32_t count;	 /* entries of that ring; COLLECT: of the member's fill ring */
+	uint32_t slot;	 /* COLLECT */
+	uint32_t member; /* COLLECT: our index of the member's fill ring, when it began */
+	uint32_t
+		freed; /* COLLECT: entries written beyond fill.own; the last frame may not be taken back yet */
+	uint64_t slots; /* whose `next` counts */
+	uint64_t alike; /* RECEIVE: who is lent the first `least` frames */
+	uint32_t least;
+	uint64_t holders[HANDOFF_BURST]; /* RECEIVE: who is lent the others */
+	uint32_t frames[HANDOFF_BURST];	 /* RECEIVE */
+};
 
 struct handoff_counters {
 	uint64_t bursts, packets;
@@ -97,6 +145,7 @@ struct handoff {
 	bool writable; /* members send held frames as they are */
 
 	uint64_t *holders; /* by frame, [receive_frames] */
+	uint8_t *free;	   /* by frame, [frames]: 1 if it is in the queue or on the stack below */
 	uint8_t *
 		senders; /* by frame, [receive_frames]: the slot that sent it as it is, or HANDOFF_NOBODY */
 	uint32_t *sequences; /* by frame, [receive_frames]: shared with taps */
@@ -112,6 +161,10 @@ struct handoff {
 	uint32_t forwarded;			    /* frames in transmission as they are */
 	uint32_t lendable;			    /* the most that may be lent */
 	uint32_t stock, stock_all, stock_with_taps; /* the most that are with the kernel */
+	uint32_t
+		recorded; /* entries of the kernel's fill ring before it are recorded in `free` as gone */
+	void *arrays; /* that it allocated; NULL: they are the caller's */
+	struct handoff_step step;
 
 	const struct roster *roster;
 	uint64_t serving; /* slots of members without violation */
@@ -123,17 +176,18 @@ struct handoff {
 	struct handoff_counters counters;
 };
 
-#define HANDOFF_NOBODY 0xff /* in `senders`: the frame is not in transmission */
-#define HANDOFF_ORPHAN 0xfe /* it is, and its sender has left */
-
 struct handoff_memory {
 	unsigned char *umem;
 	uint32_t *sequences;
 	uint32_t frames, receive_frames, frame_size;
 	uint32_t
-		filled; /* frames [0, filled) are in the fill ring already, at most receive_frames */
+		filled; /* frames [0, filled) are in the fill ring already: at most receive_frames */
 	bool writable;
+	void *arrays; /* handoff_arrays_size() bytes for what it keeps by frame, 0; NULL: it allocates them */
 };
+
+/* A multiple of 64. Only `frames` and `receive_frames` are looked at. */
+size_t handoff_arrays_size(const struct handoff_memory *memory);
 
 /*
  * The rings are the kernel's, joined on this side; but for the filled frames they are empty, and all other frames are
@@ -144,6 +198,19 @@ int handoff_init(struct handoff *ret, const struct handoff_memory *memory,
 		 const struct xdpd_ring *tx, const struct xdpd_ring *completion);
 
 void handoff_clear(struct handoff *handoff);
+
+/*
+ * Goes on with what another process left: `handoff` and `memory->arrays` are as they were when it ended, at any
+ * instruction, and are not trusted to be sound; the rings are the kernel's, joined anew. Members that are in `stay` are
+ * in `members` by slot, with their rings joined anew except for `own`, which is what it was; all others have left. Then
+ * a roster with those who stay has to be adopted before anything else. `fresh`: the rings are a new socket's, so that
+ * what was with the kernel or in transmission is free now. Returns 0 or -EBADMSG, and nothing can be gone on with: what
+ * is there contradicts itself or the rings.
+ */
+int handoff_recover(struct handoff *handoff, const struct handoff_memory *memory,
+		    const struct xdpd_ring *rx, const struct xdpd_ring *fill,
+		    const struct xdpd_ring *tx, const struct xdpd_ring *completion, bool fresh,
+		    struct handoff_member *const members[ROSTER_MEMBERS], uint64_t stay);
 
 /* Takes a roster over: those that left have their frames taken back. It lives until the next is adopted. */
 void handoff_adopt(struct handoff *handoff, const struct roster *roster);
