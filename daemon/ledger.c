@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/ledger.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "daemon/cleanup.h"
+#include "daemon/sealed.h"
+
+#define MAGIC 0x7265676c64706478ull /* "xdpdlger" */
+
+static uint64_t size_for(const struct handoff_memory *memory)
+{
+	return sizeof(struct ledger_content) + handoff_arrays_size(memory);
+}
+
+int ledger_create(struct ledger *ret, const struct handoff_memory *memory)
+{
+	struct ledger ledger = {.fd = -1, .length = size_for(memory)};
+	int r = sealed_create("xdpd-ledger", ledger.length, &ledger.fd);
+
+	if (r == 0)
+		r = sealed_map(ledger.fd, ledger.length, (void **)&ledger.content);
+	if (r < 0) {
+		close_fd(ledger.fd);
+		return r;
+	}
+	ledger.content->magic = MAGIC;
+	ledger.content->layout = LEDGER_LAYOUT;
+	ledger.content->frames = memory->frames;
+	ledger.content->receive_frames = memory->receive_frames;
+	ledger.content->frame_size = memory->frame_size;
+	ledger.content->size = ledger.length;
+	*ret = ledger;
+	return 0;
+}
+
+static int check(const struct ledger_content *content, const struct handoff_memory *memory)
+{
+	if (content->magic != MAGIC)
+		return -EBADMSG;
+	if (content->layout != LEDGER_LAYOUT)
+		return -EPROTONOSUPPORT;
+	if (content->size != size_for(memory) || content->frames != memory->frames ||
+	    content->receive_frames != memory->receive_frames ||
+	    content->frame_size != memory->frame_size)
+		return -EBADMSG;
+	return 0;
+}
+
+int ledger_open(struct ledger *ret, int fd, const struct handoff_memory *memory)
+{
+	struct ledger ledger = {.fd = fd, .length = size_for(memory)};
+	struct stat status;
+	int r;
+
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+	    (uint64_t)status.st_size != ledger.length)
+		r = -EBADMSG;
+	else
+		r = sealed_map(fd, ledger.length, (void **)&ledger.content);
+	if (r == 0)
+		r = check(ledger.content, memory);
+	if (r < 0) {
+		ledger_close(&ledger);
+		return r;
+	}
+	*ret = ledger;
+	return 0;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+	if (ledger->content)
+		munmap(ledger->content, ledger->length);
+	close_fd(ledger->fd);
+	*ledger = LEDGER_NONE;
+}
+
+void *ledger_arrays(const struct ledger *ledger)
+{
+	return ledger->content + 1;
+}
+
+static bool is_used(const struct ledger *ledger, uint32_t place)
+{
+	return ledger->used[place / 64] >> place % 64 & 1;
+}
+
+static struct handoff_member *take(struct ledger *ledger, uint32_t place)
+{
+	ledger->used[place / 64] |= UINT64_C(1) << place % 64;
+	return &ledger->content->members[place];
+}
+
+struct handoff_member *ledger_reserve(struct ledger *ledger)
+{
+	for (uint32_t place = 0; place < LEDGER_MEMBERS; place++) {
+		if (is_used(ledger, place))
+			continue;
+		memset(&ledger->content->members[place], 0, sizeof(struct handoff_member));
+		return take(ledger, place);
+	}
+	return NULL;
+}
+
+struct handoff_member *ledger_reclaim(struct ledger *ledger, uint32_t place)
+{
+	return place < LEDGER_MEMBERS && !is_used(ledger, place) ? take(ledger, place) : NULL;
+}
+
+void ledger_release(struct ledger *ledger, struct handoff_member *member)
+{
+	const uint32_t place = ledger_place(ledger, member);
+
+	ledger->used[place / 64] &= ~(UINT64_C(1) << place % 64);
+}
+
+uint32_t ledger_place(const struct ledger *ledger, const struct handoff_member *member)
+{
+	return (uint32_t)(member - ledger->content->members);
+}
