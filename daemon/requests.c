@@ -109,6 +109,11 @@ static void on_revoked(void *context, int code, const char *why)
 	session_doom(session, DETACH_LEFT);
 }
 
+struct attachment_owner session_as_owner(struct session *session)
+{
+	return (struct attachment_owner){session, on_started, may_attach, on_revoked};
+}
+
 static int fail_no_interface(const struct session *session, const char *device, struct failure *why)
 {
 	const struct daemon *daemon = session->daemon;
@@ -165,14 +170,13 @@ static int find_queue(struct session *session, const struct xdpd_attach_request 
 static int grant(struct session *session, struct queue *queue,
 		 const struct xdpd_attach_request *request, struct failure *why)
 {
-	const struct attachment_owner owner = {session, on_started, may_attach, on_revoked};
 	const struct attachment_wish wish = {session->name, group_of(session, request),
 					     request->flags};
 	struct xdpd_grant message = {};
 	struct attachment *attachment;
 	int fds[ATTACHMENT_FDS];
-	int r = attachment_grant(&attachment, queue, &session->peer, &wish, owner, &message, fds,
-				 why);
+	int r = attachment_grant(&attachment, queue, &session->peer, &wish,
+				 session_as_owner(session), &message, fds, why);
 
 	if (r < 0)
 		return r;

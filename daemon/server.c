@@ -249,13 +249,14 @@ static void turn_away(int fd, const struct failure *why)
 	(void)!send(fd, &error, sizeof(error), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static int session_new(struct server *server, int fd)
+/* Takes the fd over. On failure `why` says who is turned away; its code is 0 if it is no fault of the peer's. */
+static int session_make(struct server *server, int fd, struct session **ret, struct failure *why)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	sd_event *event = server->daemon->event;
-	struct failure why;
 	int r;
 
+	why->code = 0;
 	if (!session) {
 		close_fd(fd);
 		return -ENOMEM;
@@ -268,25 +269,55 @@ static int session_new(struct server *server, int fd)
 	r = peer_of_socket(&session->peer, fd);
 	if (r == 0) {
 		r = quota_connect(&server->quota, session->peer.uid, count_queues(server->daemon),
-				  &session->user, &why);
-		if (r < 0) {
-			turn_away(fd, &why);
-			log_turned_away(server, &why);
-		}
+				  &session->user, why);
+		if (r < 0)
+			turn_away(fd, why);
 	}
 	if (r == 0)
 		r = sd_event_add_io(event, &session->io, fd, EPOLLIN, on_session, session);
 	if (r >= 0)
 		r = sd_event_source_set_ratelimit(session->io, MESSAGES_PERIOD_USEC, MESSAGES);
-	if (r >= 0)
-		r = sd_event_add_time_relative(event, &session->timer, CLOCK_MONOTONIC,
-					       HELLO_LIMIT_USEC, 0, on_hello_limit, session);
 	if (r < 0) {
 		session_free(session);
 		return r;
 	}
 	session->next = server->sessions;
 	server->sessions = session;
+	*ret = session;
+	return 0;
+}
+
+static int session_new(struct server *server, int fd)
+{
+	struct session *session;
+	struct failure why;
+	int r = session_make(server, fd, &session, &why);
+
+	if (r < 0) {
+		if (why.code)
+			log_turned_away(server, &why);
+		return r;
+	}
+	r = sd_event_add_time_relative(server->daemon->event, &session->timer, CLOCK_MONOTONIC,
+				       HELLO_LIMIT_USEC, 0, on_hello_limit, session);
+	if (r < 0)
+		session_doom(session, DETACH_FAILED);
+	return r;
+}
+
+int server_adopt(struct server *server, int fd, const char *name, bool subscribed,
+		 struct session **ret)
+{
+	struct session *session;
+	struct failure why;
+	int r = session_make(server, fd, &session, &why);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(session->name, sizeof(session->name), "%s", name);
+	session->greeted = true;
+	session->subscribed = subscribed && quota_subscribe(session->user, &why) == 0;
+	*ret = session;
 	return 0;
 }
 
@@ -477,6 +508,22 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, stru
 	return 0;
 }
 
+/* After the last session. */
+static struct server *server_end(struct server *server, bool remove_file)
+{
+	sd_event_source_disable_unref(server->io);
+	sd_event_source_disable_unref(server->bury);
+	sd_event_source_disable_unref(server->retry);
+	sd_event_source_disable_unref(server->pause);
+	if (server->path && remove_file)
+		(void)unlink(server->path);
+	free(server->path);
+	close_fd(server->fd);
+	quota_clear(&server->quota);
+	free(server);
+	return NULL;
+}
+
 struct server *server_stop(struct server *server)
 {
 	if (!server)
@@ -485,15 +532,25 @@ struct server *server_stop(struct server *server)
 		session_doom(session, DETACH_SHUTDOWN);
 	if (server->bury)
 		on_bury(server->bury, server);
-	sd_event_source_disable_unref(server->io);
-	sd_event_source_disable_unref(server->bury);
-	sd_event_source_disable_unref(server->retry);
-	sd_event_source_disable_unref(server->pause);
-	if (server->path)
-		(void)unlink(server->path);
-	free(server->path);
-	close_fd(server->fd);
-	quota_clear(&server->quota);
-	free(server);
-	return NULL;
+	return server_end(server, true);
+}
+
+struct server *server_leave(struct server *server)
+{
+	if (!server)
+		return NULL;
+	while (server->sessions) {
+		struct session *session = server->sessions;
+
+		server->sessions = session->next;
+		/* Its attachment is the next process's. */
+		session->attachment = NULL;
+		session_free(session);
+	}
+	return server_end(server, false);
+}
+
+int server_fd(const struct server *server)
+{
+	return server->fd;
 }

@@ -7,6 +7,7 @@
 #ifndef DAEMON_SERVER_H
 #define DAEMON_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/xdpd_protocol.h"
@@ -14,6 +15,7 @@
 #include "daemon/failure.h"
 
 struct server;
+struct session;
 
 /*
  * Listens on `listen_fd` (from socket activation, taken over; its path is then somebody else's to remove), or,
@@ -23,6 +25,22 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, stru
 
 /* Disconnects all and removes the socket that it made. NULL is fine. Returns NULL. */
 struct server *server_stop(struct server *server);
+
+/*
+ * A connection that another process had: takes it over (it is closed if this fails), as one that has said hello under
+ * this name and has nothing under way. Returns 0 or -errno.
+ */
+int server_adopt(struct server *server, int fd, const char *name, bool subscribed,
+		 struct session **ret);
+
+/*
+ * Forgets all sessions without a word to their peers, who have the next process to talk to; the listening socket's file
+ * stays. Returns NULL.
+ */
+struct server *server_leave(struct server *server);
+
+/* The listening socket. */
+int server_fd(const struct server *server);
 
 /* To subscribers, and to consumers of that queue or interface. The header is filled in here. */
 void server_broadcast(struct server *server, const struct xdpd_event *event);

@@ -70,6 +70,9 @@ void session_answer(struct session *session, const struct failure *why);
 /* Sends as much of the queue as the peer takes. */
 void session_flush(struct session *session);
 
+/* As whom an attachment knows the session that holds it. [requests.c] */
+struct attachment_owner session_as_owner(struct session *session);
+
 /* A message from the peer, complete and with a valid header: carries out what it asks. [requests.c] */
 void session_handle(struct session *session, void *message, size_t length);
 

@@ -32,19 +32,21 @@ bool xsk_takes_fragments(void)
 	       errno == ENODEV;
 }
 
-static int set_sizes(struct xsk *xsk, const struct ring_sizes *sizes, bool transmit)
+static void take_sizes(struct xsk *xsk, const struct ring_sizes *sizes, bool transmit)
 {
-	const uint32_t wanted[XSK_RING_COUNT] = {
-		[XSK_RX] = sizes->rx,
-		[XSK_TX] = transmit ? sizes->tx : 0,
-		[XSK_FILL] = sizes->fill,
-		[XSK_COMPLETION] = sizes->completion,
-	};
+	xsk->rings[XSK_RX].size = sizes->rx;
+	xsk->rings[XSK_TX].size = transmit ? sizes->tx : 0;
+	xsk->rings[XSK_FILL].size = sizes->fill;
+	xsk->rings[XSK_COMPLETION].size = sizes->completion;
+}
 
+static int set_sizes(const struct xsk *xsk)
+{
 	for (int i = 0; i < XSK_RING_COUNT; i++) {
-		xsk->rings[i].size = wanted[i];
-		if (wanted[i] && setsockopt(xsk->fd, SOL_XDP, ring_kinds[i].option, &wanted[i],
-					    sizeof(wanted[i])) < 0)
+		const uint32_t size = xsk->rings[i].size;
+
+		if (size &&
+		    setsockopt(xsk->fd, SOL_XDP, ring_kinds[i].option, &size, sizeof(size)) < 0)
 			return -errno;
 	}
 	return 0;
@@ -95,9 +97,10 @@ int xsk_open(struct xsk *ret, const struct umem *umem, const struct ring_sizes *
 	xsk.fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (xsk.fd < 0)
 		return -errno;
+	take_sizes(&xsk, sizes, transmit);
 	r = umem_register(umem, xsk.fd);
 	if (r == 0)
-		r = set_sizes(&xsk, sizes, transmit);
+		r = set_sizes(&xsk);
 	if (r == 0)
 		r = map_rings(&xsk);
 	if (r < 0) {
@@ -106,6 +109,56 @@ int xsk_open(struct xsk *ret, const struct umem *umem, const struct ring_sizes *
 	}
 	*ret = xsk;
 	return 0;
+}
+
+/* XDP_OPTIONS is the truth: a bind without flags falls back to copy in silence. */
+static int bound_mode(int fd, enum xdpd_bind_mode *ret)
+{
+	struct xdp_options options = {};
+	socklen_t length = sizeof(options);
+
+	if (getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &length) < 0)
+		return -errno;
+	*ret = options.flags & XDP_OPTIONS_ZEROCOPY ? XDPD_BIND_ZERO_COPY : XDPD_BIND_COPY;
+	return 0;
+}
+
+static void unmap_rings(struct xsk *xsk)
+{
+	for (int i = 0; i < XSK_RING_COUNT; i++) {
+		if (xsk->rings[i].address)
+			munmap(xsk->rings[i].address, xsk->rings[i].length);
+		xsk->rings[i].address = NULL;
+	}
+}
+
+static bool is_xsk(int fd)
+{
+	int domain = 0;
+	socklen_t length = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_XDP;
+}
+
+int xsk_adopt(struct xsk *ret, int fd, const struct ring_sizes *sizes, bool transmit)
+{
+	struct xsk xsk = {.fd = fd};
+	int r = is_xsk(fd) ? bound_mode(fd, &xsk.bound) : -EBADMSG;
+
+	if (r < 0) {
+		xsk_close(&xsk);
+		return r;
+	}
+	take_sizes(&xsk, sizes, transmit);
+	if (map_rings(&xsk) < 0)
+		unmap_rings(&xsk);
+	*ret = xsk;
+	return 0;
+}
+
+bool xsk_has_rings(const struct xsk *xsk)
+{
+	return xsk->rings[XSK_RX].address != NULL;
 }
 
 static uint32_t *shared_word(const struct xsk_ring_map *ring, uint64_t offset)
@@ -148,18 +201,6 @@ bool xsk_confinement_holds(const char *device)
 		errno == EINVAL;
 	xsk_close(&xsk);
 	return holds;
-}
-
-/* XDP_OPTIONS is the truth: a bind without flags falls back to copy in silence. */
-static int bound_mode(int fd, enum xdpd_bind_mode *ret)
-{
-	struct xdp_options options = {};
-	socklen_t length = sizeof(options);
-
-	if (getsockopt(fd, SOL_XDP, XDP_OPTIONS, &options, &length) < 0)
-		return -errno;
-	*ret = options.flags & XDP_OPTIONS_ZEROCOPY ? XDPD_BIND_ZERO_COPY : XDPD_BIND_COPY;
-	return 0;
 }
 
 int xsk_bind(struct xsk *xsk, int ifindex, uint32_t queue, enum xdpd_bind_mode mode, bool native)
@@ -234,9 +275,7 @@ uint32_t xsk_entries(const struct xsk *xsk, enum xsk_ring ring)
 
 void xsk_close(struct xsk *xsk)
 {
-	for (int i = 0; i < XSK_RING_COUNT; i++)
-		if (xsk->rings[i].address)
-			munmap(xsk->rings[i].address, xsk->rings[i].length);
+	unmap_rings(xsk);
 	close_fd(xsk->fd);
 	*xsk = XSK_NONE;
 }

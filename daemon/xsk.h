@@ -54,6 +54,15 @@ bool xsk_takes_fragments(void);
 int xsk_open(struct xsk *ret, const struct umem *umem, const struct ring_sizes *sizes,
 	     bool transmit);
 
+/*
+ * One that another process opened and bound, whose fd it left: takes the fd over (it is closed if this fails). Where the
+ * kernel can't map the rings of a bound socket, it has none here, and all figures of them are 0: see xsk_has_rings().
+ * Returns 0 or -errno: -EBADMSG (no AF_XDP socket).
+ */
+int xsk_adopt(struct xsk *ret, int fd, const struct ring_sizes *sizes, bool transmit);
+
+bool xsk_has_rings(const struct xsk *xsk);
+
 /* Gives frames [0, count) to the kernel. Before the bind: some drivers lose track otherwise. */
 void xsk_fill(struct xsk *xsk, const struct umem *umem, uint32_t count);
 
