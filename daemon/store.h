@@ -13,8 +13,21 @@
  *
  * BPF maps and links are put with FDPOLL=0: they poll as errors, which the manager would take for an end.
  *
- * Where there is no store (no $NOTIFY_SOCKET, or none was granted: $FDSTORE or the unit's limit), all is as without:
- * putting does nothing, and nothing comes back.
+ * What the manager does [src/core/service.c of systemd 252, the same since]:
+ * - It never answers. What a full store (FileDescriptorStoreMax=) turned away is missing at the next start, and only
+ *   then is it known.
+ * - An open file that it has already is not kept a second time, also not under another name: an fd that came back
+ *   needs no putting, and a duplicate of one that is there has no name of its own.
+ * - It keeps a stored fd, and its name, over any number of restarts until it is removed; whoever took it has a duplicate.
+ * - All the names together come back as one environment string, which the kernel bounds at 128 KiB (MAX_ARG_STRLEN):
+ *   beyond, the service can not be started at all (E2BIG). So the store's limit times the length of a name, its colon
+ *   included, has to stay below: STORE_FDS_MAX fds of 15 characters.
+ *
+ * Where there is no service manager ($NOTIFY_SOCKET is not set), all is as without: putting does nothing, and nothing
+ * comes back. Whether a manager grants a store is not asked: only systemd >= 254 tells ($FDSTORE), and one that grants
+ * none turns all away as a full one does.
+ *
+ * Main thread only.
  */
 #ifndef DAEMON_STORE_H
 #define DAEMON_STORE_H
@@ -25,30 +38,45 @@
 
 #define STORE_NAME_MAX 40
 
+/* For the unit's FileDescriptorStoreMax=. */
+#define STORE_FDS_MAX 8192
+
+#define STORE_WAIT_SECONDS 1
+
 struct store; /* fds that came back and were not taken yet */
 
 /*
- * Takes in $LISTEN_FDS by their names: those of the store, and the listening socket (any other name: `*ret_listen`,
- * -1 if there is none). Owned by the caller, ends with store_free(). Returns 0 or -errno: -EINVAL with more than one fd
- * of other names.
+ * Takes in $LISTEN_FDS by their names: those of the store (`state`, and a letter, a key, a dot and a part, also of kinds
+ * that only a newer version knows), and the listening socket, which has any other name or none: `*ret_listen`, -1 if
+ * there is none. All are close-on-exec, and the variables are gone afterwards. Owned by the caller, ends with
+ * store_free(). Returns 0 or -errno: -EINVAL with more than one fd of other names, or variables that make no sense;
+ * then none of the fds is left open, as far as they could be told, and all are still in the store.
  */
 int store_open(struct store **ret, int *ret_listen);
 
-/* Closes what was not taken and has it removed from the manager's store. NULL is fine. Returns NULL. */
+/*
+ * Closes what was not taken and has it removed from the manager's store: for a daemon that has found out what is its
+ * own. (One that can't start just ends, and leaves all to the next.) NULL is fine. Returns NULL.
+ */
 struct store *store_free(struct store *store);
 
-/* The fd of that name, now the caller's; -1: none. */
+/* The fd of that name, now the caller's; -1: none. Of several of one name, each call gives another. */
 int store_take(struct store *store, const char *name);
 
-/* Something came back: there was a daemon before. */
+/* Something came back: there was a daemon before. Stays so when all is taken. */
 bool store_has_fds(const struct store *store);
 
 /*
  * Has the manager keep a duplicate under the name. `poll`: removed by the manager when its other end hangs up. Returns
- * 0, also where there is no store, or -errno.
+ * 0, also where there is no store or it is full, or -errno: -ETIMEDOUT (the manager does not read; it was waited for
+ * once, for STORE_WAIT_SECONDS, and not again until it does), -ETOOMANYREFS (too many fds are under way to it).
+ *
+ * Nothing is waited for otherwise: that the manager has it is sure in the order of the calls only. What was sent before
+ * the daemon died, also by SIGKILL, still counts.
  */
 int store_put(const char *name, int fd, bool poll);
 
+/* All of that name. If the manager can't be told, they are left over for the next daemon. */
 void store_remove(const char *name);
 
 /* "q17.xsk" of ('q', 17, "xsk"). */
