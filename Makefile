@@ -53,6 +53,7 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CONFIG_OBJ := $(call objects,$(wildcard config/*.c))
 DAEMON_OBJ := $(call objects,$(filter-out daemon/main.c,$(wildcard daemon/*.c)))
 CTL_OBJ    := $(call objects,$(wildcard ctl/*.c))
+SUPERVISE_OBJ := $(call objects,$(wildcard supervise/*.c))
 CLIENT_OBJ := $(call objects,$(wildcard client/*.c))
 EXAMPLES   := $(patsubst client/examples/%.c,$(BUILD)/examples/%,$(wildcard client/examples/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
@@ -66,7 +67,7 @@ SKELETONS := $(BUILD)/bpf/xdpd.skel.h $(BUILD)/bpf/xdpd_direct.skel.h
 LIBXDPD  := $(BUILD)/libxdpd.so $(BUILD)/libxdpd.a $(BUILD)/libxdpd.so.0
 
 .PHONY: all
-all: $(BUILD)/xdpd $(BUILD)/xdpctl $(LIBXDPD) $(EXAMPLES)
+all: $(BUILD)/xdpd $(BUILD)/xdpctl $(BUILD)/xdpd-supervise $(LIBXDPD) $(EXAMPLES)
 
 # ---- the BPF side ----
 
@@ -107,6 +108,9 @@ $(BUILD)/xdpd: $(call objects,daemon/main.c) $(BUILD)/libdaemon.a $(BUILD)/libco
 
 $(BUILD)/xdpctl: $(CTL_OBJ) $(BUILD)/libconfig.a
 	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ $(call libs,$(CTL_LIBS) $(CONFIG_LIBS))
+
+$(BUILD)/xdpd-supervise: $(SUPERVISE_OBJ)
+	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@
 
 $(BUILD)/libxdpd.a: $(CLIENT_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
@@ -160,7 +164,7 @@ UNIT_DIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 .PHONY: install
 install: all
-	install -D -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/xdpd
+	install -D -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/xdpd $(BUILD)/xdpd-supervise
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/xdpctl $(EXAMPLES)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 ctl/xdpctl.8
 	install -D -m 644 ctl/xdpctl.bash-completion \
