@@ -143,8 +143,12 @@ $(BUILD)/tests/kernels/%: $(BUILD)/obj/tests/kernels/%.o $(BUILD)/liblive.a $(BU
 		$(BUILD)/libconfig.a $(BUILD)/libxdpd.a | $(BUILD)/tests/kernels/
 	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(call libs,cmocka $(DAEMON_LIBS) $(CONFIG_LIBS) $(CTL_LIBS)) -lpthread
 
-# Fuzzers bring coverage instrumentation into all that they call, so they are built from the sources at once.
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard config/*.c config/*.h) | $(BUILD)/fuzz/
+# Fuzzers bring coverage instrumentation into all that they call, so they are built from the sources at once, which each
+# names here.
+$(BUILD)/fuzz/config_fuzz: $(wildcard config/*.c)
+$(BUILD)/fuzz/state_fuzz: daemon/state.c daemon/state_encode.c daemon/state_decode.c daemon/state_check.c daemon/crc64.c
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard bpf/*.h client/*.h config/*.h daemon/*.h) | $(BUILD)/fuzz/
 	$(CLANG) -std=gnu17 -D_GNU_SOURCE -g -O1 -I. -fsanitize=fuzzer,address,undefined $(filter %.c,$^) -o $@ \
 		$(call libs,$(CONFIG_LIBS))
 

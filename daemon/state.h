@@ -4,13 +4,13 @@
  * what they do not tell. In a memfd of its own, written anew whenever something of it changes, and readable at any
  * instruction between.
  *
- *     | header | slot A                    | slot B                    |
- *                `- version, generation, length, checksum, records
+ *     | slot A | slot B |   records of one   |      | records of the other |      [state_format.h]
+ *        `- generation, version, where its records are, checksums
  *
- * The slots are written in turn; the older one stays as it is until the newer is complete. Whichever is whole (its
- * checksum says so) and of the greater generation counts. A record says its own length: a reader takes what it knows of
- * it, and what an older writer did not have reads 0, so within a version records grow at the end only. Records of an
- * unknown kind are passed over. A state of a greater version is refused.
+ * The slots are written in turn, and what counts stays as it is until what replaces it is complete. Whichever slot is
+ * whole (its checksums say so) and of the greater generation counts. A record says its own length: a reader takes what
+ * it knows of it, and what an older writer did not have reads 0, so within a version records grow at the end only.
+ * Records of an unknown kind are passed over. A state of a greater version is refused.
  *
  * The reader trusts nothing: any bytes give a state that is sound in itself (texts terminated, counts within their
  * limits, enumerations in range), or -EBADMSG. Whether it is true of the fds is for whoever adopts them to check.
@@ -39,7 +39,8 @@ struct saved_daemon {
 	uint64_t restarts;
 	uint64_t last_reload;
 	uint64_t last_reload_ok;
-	uint64_t last_key; /* that was given to a queue or consumer; they are names of fds */
+	uint64_t last_key; /* that was given; they are names of fds. In what is read no key is above it */
+	/* What is added goes before these, which have records of their own: enumerations grow. */
 	uint64_t disconnects[DETACH_REASON_COUNT];
 	uint64_t violations[VIOLATION_COUNT];
 	uint64_t requests[REQUEST_COUNT];
@@ -84,6 +85,7 @@ struct saved_totals {
 	struct saved_counter verdicts[XDPD_VERDICT_COUNT];
 };
 
+/* An open one: it has a UMEM and a socket. */
 struct saved_queue {
 	char device[XDPD_DEVICE_MAX];
 	uint64_t key;
@@ -141,7 +143,7 @@ struct saved_consumer {
  */
 struct state {
 	struct saved_daemon daemon;
-	char *running; /* the running config's text, terminated */
+	char *running; /* the running config's text, terminated; NULL: none was left */
 	char *file;    /* the file's at its last load; NULL: the same */
 	struct saved_interface *interfaces;
 	size_t n_interfaces;
@@ -160,28 +162,35 @@ struct state {
 	size_t n_consumers;
 };
 
-/* The memory that it is written to. */
+/* The memfd that it is written to. Never mapped: what is cut short or has no memory is an errno, not a SIGBUS. */
 struct state_file {
 	int fd; /* -1: none */
-	unsigned char *memory;
-	size_t size;
-	uint64_t generation; /* of the slot that counts */
+	uint64_t size;
+	uint64_t generation;	 /* the greatest in it; 0: nothing was written yet */
+	unsigned int slot;	 /* that counts; if there is none, the one not to be written next */
+	uint64_t offset, length; /* of its records */
+	unsigned char *records;	 /* the last that were written: memory for the next */
+	size_t capacity;
 };
 
 #define STATE_FILE_NONE ((struct state_file){.fd = -1})
 
-/* A fresh one with nothing in it. Ends with state_file_close(). Returns 0 or -errno. */
+/* A fresh one with nothing in it. Ends with state_file_close(). Returns 0 or -errno: -ENOMEM, -EMFILE. */
 int state_file_create(struct state_file *ret);
 
 /*
  * One that was left: takes the fd over (it is closed if this fails), which may be any fd. Returns 0 or -errno: -EBADMSG
- * (not a memfd of this kind).
+ * (not a memfd of this kind, or sealed), -ENOMEM. What is in it is for state_read() to judge.
  */
 int state_file_open(struct state_file *ret, int fd);
 
+/* For a STATE_FILE_NONE too; leaves one. */
 void state_file_close(struct state_file *file);
 
-/* Replaces what is in it. Returns 0, or -ENOMEM, -EFBIG and it is as it was. It grows if need be. */
+/*
+ * Replaces what is in it. Returns 0, or -errno and it is as it was: -ENOMEM, -EFBIG (more than STATE_SIZE_MAX). It grows
+ * and shrinks as need be; allocates nothing where the last state was as large.
+ */
 int state_write(struct state_file *file, const struct state *state);
 
 /*
@@ -190,9 +199,10 @@ int state_write(struct state_file *file, const struct state *state);
  */
 int state_read(const struct state_file *file, struct state *ret);
 
-/* From bytes, which may be anything: what state_read() does with a slot that is whole. For the fuzzer too. */
+/* From records, which may be any bytes: what state_read() does with those of a slot that is whole. */
 int state_decode(const unsigned char *bytes, size_t length, struct state *ret);
 
+/* Leaves an empty one. */
 void state_clear(struct state *state);
 
 #endif
