@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "supervise/supervisor.h"
+#include "daemon/supervise/supervisor.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "daemon/cleanup.h"
-#include "supervise/fdstore.h"
-#include "supervise/notify.h"
-#include "supervise/program.h"
-#include "supervise/say.h"
+#include "daemon/supervise/fdstore.h"
+#include "daemon/supervise/notify.h"
+#include "daemon/supervise/program.h"
+#include "daemon/supervise/say.h"
 
 #define NEVER		UINT64_MAX
 #define USEC_PER_SECOND UINT64_C(1000000)

@@ -11,8 +11,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "supervise/say.h"
-#include "supervise/supervisor.h"
+#include "daemon/supervise/say.h"
+#include "daemon/supervise/supervisor.h"
 
 #define MAX_DEFAULT	     16384
 #define MAX_MAX		     1000000

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "supervise/notify.h"
+#include "daemon/supervise/notify.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "supervise/fdstore.h"
+#include "daemon/supervise/fdstore.h"
 
 #include <errno.h>
 #include <stdlib.h>

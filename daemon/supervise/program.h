@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "supervise/fdstore.h"
+#include "daemon/supervise/fdstore.h"
 
 struct program {
 	char **argv;		 /* [0]: searched for in $PATH */

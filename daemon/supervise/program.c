@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "supervise/program.h"
+#include "daemon/supervise/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
