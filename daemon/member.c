@@ -4,8 +4,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "daemon/cleanup.h"
+#include "daemon/ledger.h"
 #include "daemon/sealed.h"
 
 #define LINE 64 /* of a cache */
@@ -108,7 +110,7 @@ static void join(struct member *member, const struct xdpd_ring_place *place, boo
 static void join_rings(struct member *member)
 {
 	const struct xdpd_grant *places = &member->places;
-	struct handoff_member *handoff = &member->handoff;
+	struct handoff_member *handoff = member->handoff;
 
 	join(member, &places->rx, true, &handoff->rx);
 	join(member, &places->fill, false, &handoff->fill);
@@ -146,22 +148,19 @@ static int make_bell(struct member *member)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return -errno;
-	member->handoff.socket_fd = ends[0];
+	member->handoff->socket_fd = ends[0];
 	member->consumer_socket = ends[1];
 	return 0;
 }
 
-int member_create(struct member **ret, const struct member_options *options)
+static struct member *make_member(const struct member_options *options)
 {
-	static uint64_t last_key;
-	struct member *member = aligned_alloc(_Alignof(struct member), sizeof(*member));
-	int r;
+	struct member *member = calloc(1, sizeof(*member));
 
 	if (!member)
-		return -ENOMEM;
+		return NULL;
 	*member = (struct member){
-		.handoff = {.quota = options->quota, .socket_fd = -1},
-		.key = ++last_key,
+		.ledger = options->ledger,
 		.tap = options->tap,
 		.fd = -1,
 		.tap_fd = -1,
@@ -169,6 +168,37 @@ int member_create(struct member **ret, const struct member_options *options)
 		.consumer_socket = -1,
 	};
 	lay_out(member, options);
+	return member;
+}
+
+static struct handoff_member *reserve_place(struct ledger *ledger)
+{
+	struct handoff_member *place;
+
+	if (ledger)
+		return ledger_reserve(ledger);
+	place = aligned_alloc(_Alignof(struct handoff_member), sizeof(*place));
+	if (place)
+		*place = (struct handoff_member){};
+	return place;
+}
+
+int member_create(struct member **ret, const struct member_options *options)
+{
+	static uint64_t last_key;
+	struct member *member = make_member(options);
+	int r;
+
+	if (!member)
+		return -ENOMEM;
+	member->handoff = reserve_place(options->ledger);
+	if (!member->handoff) {
+		member_free(member);
+		return -ENOMEM;
+	}
+	member->key = ++last_key;
+	member->handoff->quota = options->quota;
+	member->handoff->socket_fd = -1;
 	r = make_memory(member);
 	if (r == 0)
 		r = make_bell(member);
@@ -177,6 +207,83 @@ int member_create(struct member **ret, const struct member_options *options)
 		return r;
 	}
 	join_rings(member);
+	*ret = member;
+	return 0;
+}
+
+static bool has_length(int fd, size_t length)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+	       (size_t)status.st_size == length;
+}
+
+static int map_remains(struct member *member)
+{
+	int r = -EBADMSG;
+
+	if (has_length(member->fd, member->length))
+		r = sealed_map(member->fd, member->length, (void **)&member->memory);
+	if (r < 0 || !member->tap)
+		return r;
+	if (!has_length(member->tap_fd, member->tap_length))
+		return -EBADMSG;
+	return sealed_map(member->tap_fd, member->tap_length, (void **)&member->tap_memory);
+}
+
+/* The shared words are the consumer's to write: what we had published is in the ledger alone. */
+static void go_on(struct xdpd_ring *ring, uint32_t own)
+{
+	if (!ring->size)
+		return;
+	ring->own = own;
+	__atomic_store_n(ring->shared_own, own, __ATOMIC_RELEASE);
+}
+
+static void rejoin_rings(struct member *member)
+{
+	struct handoff_member *handoff = member->handoff;
+	const uint32_t rx = handoff->rx.own, fill = handoff->fill.own, tx = handoff->tx.own,
+		       completion = handoff->completion.own;
+
+	handoff->rx = handoff->fill = handoff->tx = handoff->completion = (struct xdpd_ring){};
+	join_rings(member);
+	go_on(&handoff->rx, rx);
+	go_on(&handoff->fill, fill);
+	go_on(&handoff->tx, tx);
+	go_on(&handoff->completion, completion);
+}
+
+int member_adopt(struct member **ret, const struct member_options *options,
+		 const struct member_remains *remains)
+{
+	struct member *member = make_member(options);
+	struct handoff_member *place = ledger_reclaim(options->ledger, remains->place);
+	int r = -ENOMEM;
+
+	if (member) {
+		member->handoff = place;
+		member->fd = remains->fd;
+		member->tap_fd = remains->tap_fd;
+		member->key = remains->key;
+		member->overrun_seen = remains->overrun;
+		r = place ? map_remains(member) : -EBADMSG;
+	} else {
+		close_fd(remains->fd);
+		close_fd(remains->tap_fd);
+		if (place)
+			ledger_release(options->ledger, place);
+	}
+	if (r < 0) {
+		if (member && place)
+			place->socket_fd = -1;
+		close_fd(remains->socket_fd);
+		member_free(member);
+		return r;
+	}
+	place->socket_fd = remains->socket_fd;
+	rejoin_rings(member);
 	*ret = member;
 	return 0;
 }
@@ -195,7 +302,7 @@ size_t member_describe_grant(struct member *member, const struct umem *umem, boo
 	ret->frames = ret->filled = umem->frames;
 	ret->frame_size = umem->frame_size;
 	ret->headroom = umem->headroom;
-	ret->quota = member->tap ? 0 : member->handoff.quota;
+	ret->quota = member->tap ? 0 : member->handoff->quota;
 	ret->umem = (struct xdpd_region){
 		.fd = UMEM_FD,
 		.flags = writable ? 0 : XDPD_REGION_READ_ONLY,
@@ -223,7 +330,7 @@ void member_handed_over(struct member *member)
 uint64_t member_overrun(struct member *member)
 {
 	const uint64_t given =
-		__atomic_load_n(&member->handoff.counters.receive_packets, __ATOMIC_RELAXED);
+		__atomic_load_n(&member->handoff->counters.receive_packets, __ATOMIC_RELAXED);
 	uint64_t overrun;
 
 	if (!member->tap)
@@ -246,8 +353,13 @@ struct member *member_free(struct member *member)
 	sealed_close(member->fd, member->length);
 	sealed_close(member->tap_fd, member->tap_length);
 	close_fd(member->tap_read_only_fd);
-	close_fd(member->handoff.socket_fd);
 	close_fd(member->consumer_socket);
+	if (member->handoff)
+		close_fd(member->handoff->socket_fd);
+	if (member->handoff && member->ledger)
+		ledger_release(member->ledger, member->handoff);
+	else
+		free(member->handoff);
 	free(member);
 	return NULL;
 }

@@ -23,6 +23,7 @@
 #include "daemon/umem.h"
 
 struct attachment;
+struct ledger;
 
 #define MEMBER_FDS 4 /* that its grant may have */
 
@@ -33,9 +34,10 @@ enum member_state {
 };
 
 struct member {
-	struct handoff_member handoff; /* the worker's from the first roster on */
-	struct member *next;	       /* of those that the worker may still touch */
-	uint64_t until;		       /* the generation that is the first without it */
+	struct handoff_member *handoff; /* the worker's from the first roster on */
+	struct ledger *ledger;		/* that it lies in; NULL: in memory of its own */
+	struct member *next;		/* of those that the worker may still touch */
+	uint64_t until;			/* the generation that is the first without it */
 
 	struct attachment *attachment; /* NULL: it has left */
 	enum member_state state;
@@ -58,10 +60,26 @@ struct member_options {
 	uint32_t frames; /* of the UMEM */
 	uint32_t frame_size;
 	uint32_t quota;
+	struct ledger *
+		ledger; /* that outlives it and keeps a place for it; NULL: none needs to be found again */
 };
 
 /* Owned by the caller, ends with member_free(). Returns 0 or -errno: -ENOMEM, -EMFILE. */
 int member_create(struct member **ret, const struct member_options *options);
+
+/* What another process made of a member, and left. */
+struct member_remains {
+	int fd, tap_fd, socket_fd; /* tap_fd -1: none */
+	uint32_t place;		   /* in the ledger */
+	uint64_t key, overrun;
+};
+
+/*
+ * One that was there before, with the same options: takes the fds over (they are closed if this fails). Its rings go on
+ * where they were. Returns 0 or -errno: -EBADMSG (not its memory, or its place is no such).
+ */
+int member_adopt(struct member **ret, const struct member_options *options,
+		 const struct member_remains *remains);
 
 /*
  * Fills in the grant and its fds, which stay the daemon's: the UMEM's (for writing if `writable`, else for reading

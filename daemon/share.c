@@ -181,7 +181,7 @@ static void apply_quotas(struct share *share)
 		struct member *member = share->members[slot];
 
 		if (member && !member->tap)
-			__atomic_store_n(&member->handoff.quota,
+			__atomic_store_n(&member->handoff->quota,
 					 quota_of(share, &share->groups[member->group]),
 					 __ATOMIC_RELAXED);
 	}
@@ -416,7 +416,7 @@ bool share_may_stay(const struct share *share, const struct member *member)
 static void retire(struct share *share, struct member *member)
 {
 	struct group *group = &share->groups[member->group];
-	const struct member_counters *counters = &member->handoff.counters;
+	const struct member_counters *counters = &member->handoff->counters;
 	struct group_totals *totals = &group->totals;
 
 	totals->receive_packets += counters->receive_packets;
@@ -429,7 +429,7 @@ static void retire(struct share *share, struct member *member)
 	group->references--;
 	forget_if_unused(group);
 	if (share->worker && member->state != MEMBER_GRANTED)
-		worker_unhear(share->worker, member->handoff.socket_fd);
+		worker_unhear(share->worker, member->handoff->socket_fd);
 	member_free(member);
 }
 
@@ -503,7 +503,7 @@ static struct roster *make_roster(struct share *share, bool marks)
 			continue;
 		roster->members |= UINT64_C(1) << slot;
 		roster->taps |= (uint64_t)member->tap << slot;
-		roster->member[slot] = &member->handoff;
+		roster->member[slot] = member->handoff;
 	}
 	for (uint32_t group = 0; group < XDPD_GROUPS_MAX; group++) {
 		gather(share, group, &audience);
@@ -663,7 +663,7 @@ static void eject_violators(struct share *share, uint64_t slots)
 		/* It may have left meanwhile, and another be in its place, which the worker is serving. */
 		if (!has_joined(member))
 			continue;
-		violation = __atomic_load_n(&member->handoff.violation, __ATOMIC_RELAXED);
+		violation = __atomic_load_n(&member->handoff->violation, __ATOMIC_RELAXED);
 		if (violation == VIOLATION_NONE)
 			continue;
 		share->violations++;
@@ -781,7 +781,7 @@ int share_join(struct share *share, struct member *member, struct failure *why)
 	int r = share->worker ? 0 : start_worker(share, why);
 
 	if (r == 0) {
-		r = worker_hear(share->worker, member->slot, member->handoff.socket_fd);
+		r = worker_hear(share->worker, member->slot, member->handoff->socket_fd);
 		if (r < 0)
 			fail_start(share, -r, why);
 	}
@@ -868,7 +868,7 @@ static uint64_t read_counter(const uint64_t *counter)
 
 void share_describe_member(struct member *member, struct xdpd_consumer_record *ret)
 {
-	const struct member_counters *counters = &member->handoff.counters;
+	const struct member_counters *counters = &member->handoff->counters;
 
 	ret->receive_packets = read_counter(&counters->receive_packets);
 	ret->receive_bytes = read_counter(&counters->receive_bytes);
@@ -876,8 +876,8 @@ void share_describe_member(struct member *member, struct xdpd_consumer_record *r
 	ret->transmit_bytes = read_counter(&counters->transmit_bytes);
 	(void)snprintf(ret->group, sizeof(ret->group), "%s", member->places.group);
 	ret->mode = member->tap ? XDPD_TAP : XDPD_HOLD;
-	ret->quota = member->tap ? 0 : member->handoff.quota;
-	ret->held = __atomic_load_n(&member->handoff.held, __ATOMIC_RELAXED);
+	ret->quota = member->tap ? 0 : member->handoff->quota;
+	ret->held = __atomic_load_n(&member->handoff->held, __ATOMIC_RELAXED);
 	ret->dropped_ring_full = read_counter(&counters->dropped_ring_full);
 	ret->dropped_quota = read_counter(&counters->dropped_quota);
 	ret->overrun = member_overrun(member);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "daemon/cleanup.h"
+#include "daemon/ledger.h"
 #include "daemon/uapi.h"
 
 #define NSEC_PER_SEC  1000000000ull
@@ -41,7 +42,8 @@ struct snapshot {
 
 struct worker {
 	pthread_t thread;
-	struct handoff handoff;
+	struct handoff *handoff; /* in the ledger, or `own` */
+	struct handoff own;
 	int xsk_fd;
 	int kick_fd;  /* an eventfd: main -> worker */
 	int news_fd;  /* an eventfd: worker -> main */
@@ -94,7 +96,7 @@ static void take_snapshot(struct worker *worker)
 	const uint32_t next = snapshot->sequence + 1;
 	uint32_t frames[XDPD_PLACE_COUNT];
 
-	handoff_places(&worker->handoff, frames);
+	handoff_places(worker->handoff, frames);
 	/* Who is still reading the one before the last sees the last one's sequence before any of these. */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	for (int i = 0; i < XDPD_PLACE_COUNT; i++)
@@ -121,7 +123,7 @@ static uint64_t mark_time(struct worker *worker)
  */
 static void wake_members(struct worker *worker)
 {
-	struct handoff *handoff = &worker->handoff;
+	struct handoff *handoff = worker->handoff;
 	uint64_t again = 0;
 
 	for (; handoff->wake; handoff->wake &= handoff->wake - 1) {
@@ -143,7 +145,7 @@ static void wake_members(struct worker *worker)
 /* In copy mode a call transmits some 32 frames; a driver that transmits by itself clears the flag. */
 static void wake_kernel(struct worker *worker)
 {
-	struct handoff *handoff = &worker->handoff;
+	struct handoff *handoff = worker->handoff;
 
 	if (handoff->tx.size && handoff->tx.own != handoff->tx.peer) {
 		xdpd_ring_refresh(&handoff->tx);
@@ -157,8 +159,8 @@ static void wake_kernel(struct worker *worker)
 
 static void tell_violations(struct worker *worker)
 {
-	__atomic_fetch_or(&worker->violated, worker->handoff.violated, __ATOMIC_RELEASE);
-	worker->handoff.violated = 0;
+	__atomic_fetch_or(&worker->violated, worker->handoff->violated, __ATOMIC_RELEASE);
+	worker->handoff->violated = 0;
 	signal_fd(worker->news_fd);
 }
 
@@ -166,9 +168,9 @@ static void adopt(struct worker *worker)
 {
 	const struct roster *wanted = __atomic_load_n(&worker->wanted, __ATOMIC_ACQUIRE);
 
-	if (wanted == worker->handoff.roster || !wanted)
+	if (wanted == worker->handoff->roster || !wanted)
 		return;
-	handoff_adopt(&worker->handoff, wanted);
+	handoff_adopt(worker->handoff, wanted);
 	take_snapshot(worker);
 	__atomic_store_n(&worker->adopted, wanted->generation, __ATOMIC_RELEASE);
 	signal_fd(worker->news_fd);
@@ -187,7 +189,7 @@ static void take_bells(struct worker *worker)
 
 	for (int i = 0; i < count; i++) {
 		struct handoff_member *member =
-			worker->handoff.roster->member[(uint32_t)events[i].data.u64];
+			worker->handoff->roster->member[(uint32_t)events[i].data.u64];
 		const int fd = (int)(events[i].data.u64 >> 32);
 		char bytes[256];
 		ssize_t length;
@@ -233,7 +235,7 @@ static void sleep_until_woken(struct worker *worker, struct patience *patience)
 		{.fd = worker->kick_fd, .events = POLLIN},
 		{.fd = worker->bells_fd, .events = POLLIN},
 	};
-	int timeout = choose_timeout(&worker->handoff, patience);
+	int timeout = choose_timeout(worker->handoff, patience);
 
 	__atomic_store_n(&worker->sleeps, worker->sleeps + 1, __ATOMIC_RELAXED);
 	if (poll(fds, 3, timeout) > 0) {
@@ -273,7 +275,7 @@ static inline void relax(void)
 static void *run(void *context)
 {
 	struct worker *worker = context;
-	struct handoff *handoff = &worker->handoff;
+	struct handoff *handoff = worker->handoff;
 	struct patience patience = PATIENCE;
 	uint32_t rounds = 0;
 
@@ -408,6 +410,7 @@ static void join(struct xdpd_ring *ret, const struct xsk *xsk, enum xsk_ring whi
 
 static int start_handoff(struct worker *worker, const struct worker_options *options)
 {
+	struct handoff_memory memory = options->memory;
 	struct xdpd_ring rx, fill, tx, completion;
 
 	join(&rx, options->xsk, XSK_RX, false);
@@ -416,7 +419,15 @@ static int start_handoff(struct worker *worker, const struct worker_options *opt
 	join(&completion, options->xsk, XSK_COMPLETION, false);
 	if (!tx.size)
 		completion = (struct xdpd_ring){};
-	return handoff_init(&worker->handoff, &options->memory, &rx, &fill, &tx, &completion);
+	worker->handoff = &worker->own;
+	if (options->ledger) {
+		worker->handoff = &options->ledger->content->handoff;
+		memory.arrays = ledger_arrays(options->ledger);
+	}
+	if (options->recover)
+		return handoff_recover(worker->handoff, &memory, &rx, &fill, &tx, &completion,
+				       options->fresh, options->members, options->stay);
+	return handoff_init(worker->handoff, &memory, &rx, &fill, &tx, &completion);
 }
 
 /* Signals are the main thread's. */
@@ -442,7 +453,8 @@ static struct worker *discard(struct worker *worker)
 	close_fd(worker->kick_fd);
 	close_fd(worker->news_fd);
 	close_fd(worker->bells_fd);
-	handoff_clear(&worker->handoff);
+	/* What lies in a ledger is left as it is: somebody may go on with it. */
+	handoff_clear(&worker->own);
 	free(worker);
 	return NULL;
 }
@@ -556,7 +568,7 @@ static uint64_t read_counter(const uint64_t *counter)
 
 void worker_describe(const struct worker *worker, struct xdpd_worker_record *ret)
 {
-	const struct handoff_counters *counters = &worker->handoff.counters;
+	const struct handoff_counters *counters = &worker->handoff->counters;
 
 	ret->tid = __atomic_load_n(&worker->tid, __ATOMIC_RELAXED);
 	ret->cpu = worker->cpu;
@@ -575,7 +587,7 @@ void worker_describe(const struct worker *worker, struct xdpd_worker_record *ret
 struct worker_transmitted worker_transmitted(const struct worker *worker)
 {
 	return (struct worker_transmitted){
-		.packets = read_counter(&worker->handoff.counters.transmit_packets),
-		.bytes = read_counter(&worker->handoff.counters.transmit_bytes),
+		.packets = read_counter(&worker->handoff->counters.transmit_packets),
+		.bytes = read_counter(&worker->handoff->counters.transmit_bytes),
 	};
 }

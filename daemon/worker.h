@@ -25,6 +25,7 @@
 #include "daemon/handoff.h"
 #include "daemon/xsk.h"
 
+struct ledger;
 struct worker;
 
 struct worker_options {
@@ -33,6 +34,13 @@ struct worker_options {
 	struct handoff_memory memory; /* mapped for as long as the worker runs */
 	const struct xsk *xsk;	      /* open, mapped and bound for as long, and nobody else's */
 	const struct config_worker *settings;
+	struct ledger *
+		ledger; /* that the hand-off lives in, and outlives the worker; NULL: in memory of its own */
+
+	/* For one that goes on with what another process left in the ledger [handoff_recover()]. */
+	bool recover, fresh;
+	struct handoff_member *const *members; /* by slot */
+	uint64_t stay;
 };
 
 /* What could not be had of the settings is in `denied`: "" or what to say. */
@@ -42,7 +50,7 @@ struct worker_denied {
 
 /*
  * Starts the thread, without members. Owned by the caller, ends with worker_stop(). Returns 0 or -errno: -ENOMEM,
- * -EAGAIN (no more threads), -EMFILE.
+ * -EAGAIN (no more threads), -EMFILE; -EBADMSG (what was left can't be gone on with).
  */
 int worker_start(struct worker **ret, const struct worker_options *options,
 		 struct worker_denied *denied);

@@ -340,7 +340,7 @@ static inline struct roster *make_roster(void)
 				(struct roster_candidate){(uint8_t)slot, seat->member->key};
 			roster->members |= UINT64_C(1) << slot;
 			roster->taps |= (uint64_t)seat->member->tap << slot;
-			roster->member[slot] = &seat->member->handoff;
+			roster->member[slot] = seat->member->handoff;
 		}
 		if (!n)
 			continue;
@@ -376,14 +376,14 @@ static inline void free_older(void)
 /* As share.c does it: what it counted goes on, then it is not heard any more, then it is freed. */
 static inline void retire(struct member *member)
 {
-	const struct member_counters *counters = &member->handoff.counters;
+	const struct member_counters *counters = &member->handoff->counters;
 	struct member_counters *gone = &master.gone[member->group];
 
 	gone->receive_packets += counters->receive_packets;
 	gone->dropped_ring_full += counters->dropped_ring_full;
 	gone->dropped_quota += counters->dropped_quota;
 	if (master.worker)
-		worker_unhear(master.worker, member->handoff.socket_fd);
+		worker_unhear(master.worker, member->handoff->socket_fd);
 	member_free(member);
 }
 
@@ -520,10 +520,10 @@ static inline struct seat *prepare(struct sitter sitter)
 	assert_return_code(member_create(&seat->member, &options), 0);
 	seat->member->slot = sitter.slot;
 	seat->member->group = sitter.group;
-	seat->transmit = seat->member->handoff.transmit;
+	seat->transmit = seat->member->handoff->transmit;
 	if (seat->role != NOBODY)
 		attach_consumer(seat);
-	assert_return_code(worker_hear(master.worker, seat->slot, seat->member->handoff.socket_fd),
+	assert_return_code(worker_hear(master.worker, seat->slot, seat->member->handoff->socket_fd),
 			   0);
 	seat->in_roster = true;
 	return seat;

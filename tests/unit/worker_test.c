@@ -47,7 +47,7 @@ static void change_members(void)
 /* What a tap that has read all was given is what it got or knows that it lost. */
 static void await_tap(const struct seat *seat)
 {
-	const uint64_t *given = &seat->member->handoff.counters.receive_packets;
+	const uint64_t *given = &seat->member->handoff->counters.receive_packets;
 
 	await(load(&seat->received) + member_overrun(seat->member) == load(given),
 	      "the tap in slot %u has %llu packets of %llu", seat->slot,
@@ -91,7 +91,7 @@ static void frames_come_whole_once_and_to_every_group_while_members_come_and_go(
 	await_tap(&seats[5]);
 	await_tap(&seats[7]);
 	for (uint32_t slot = 0; slot < 4; slot++) {
-		const struct member_counters *counters = &seats[slot].member->handoff.counters;
+		const struct member_counters *counters = &seats[slot].member->handoff->counters;
 
 		assert_int_equal(load(&counters->dropped_ring_full), 0);
 		assert_int_equal(load(&counters->dropped_quota), 0);
@@ -128,7 +128,7 @@ static void nobody_makes_a_system_call_for_a_frame_while_both_sides_are_awake(vo
 	(void)state;
 	begin(10000000, false);
 	kernel.groups = kernel.strict = GROUP(0);
-	counters = &sit((struct sitter){.slot = 0, .role = SPINS})->member->handoff.counters;
+	counters = &sit((struct sitter){.slot = 0, .role = SPINS})->member->handoff->counters;
 	start_kernel();
 	let_receive(1000);
 	await_strict_groups();
@@ -169,11 +169,11 @@ static void nobody_is_woken_while_nothing_happens(void **state)
 	nap(100000);
 	before = describe();
 	for (uint32_t slot = 0; slot < 3; slot++)
-		wakeups += load(&seats[slot].member->handoff.counters.wakeups);
+		wakeups += load(&seats[slot].member->handoff->counters.wakeups);
 	nap(300000);
 	after = describe();
 	for (uint32_t slot = 0; slot < 3; slot++)
-		again += load(&seats[slot].member->handoff.counters.wakeups);
+		again += load(&seats[slot].member->handoff->counters.wakeups);
 	assert_int_equal(after.sleeps, before.sleeps);
 	assert_int_equal(after.bursts, before.bursts);
 	assert_int_equal(again, wakeups);
@@ -252,7 +252,7 @@ static void a_member_that_asks_once_is_woken_once(void **state)
 	begin(0, false);
 	kernel.groups = GROUP(0);
 	member = sit((struct sitter){.slot = 0, .role = NOBODY})->member;
-	counters = &member->handoff.counters;
+	counters = &member->handoff->counters;
 	start_kernel();
 	for (uint64_t limit = 50; limit <= 500; limit += 50) {
 		let_receive(limit);
@@ -264,7 +264,7 @@ static void a_member_that_asks_once_is_woken_once(void **state)
 		nap(500);
 		assert_int_equal(load(&counters->wakeups), limit > 100);
 		if (limit == 100)
-			__atomic_store_n(member->handoff.rx.flags, XDP_RING_NEED_WAKEUP,
+			__atomic_store_n(member->handoff->rx.flags, XDP_RING_NEED_WAKEUP,
 					 __ATOMIC_RELAXED);
 	}
 	end();
@@ -289,7 +289,7 @@ static void who_rings_without_end_is_heard_and_holds_up_nobody(void **state)
 	stop_kernel();
 	await_strict_groups();
 	assert_true(load(&kernel.received) > 1000);
-	assert_true(load(&member->handoff.counters.doorbells) > 1000);
+	assert_true(load(&member->handoff->counters.doorbells) > 1000);
 	/* Whose end is closed is not heard any more, and the worker sleeps. */
 	member_handed_over(member);
 	nap(50000);
@@ -320,9 +320,9 @@ static void who_cheats_is_told_of_once_and_the_others_lose_nothing(void **state)
 		await((take_news(), master.violated), "nobody told of the member that cheats");
 		assert_int_equal(master.violated, UINT64_C(1) << slot);
 		assert_int_equal(
-			__atomic_load_n(&seats[slot].member->handoff.violation, __ATOMIC_RELAXED),
+			__atomic_load_n(&seats[slot].member->handoff->violation, __ATOMIC_RELAXED),
 			VIOLATION_RETURN_NOT_HELD);
-		assert_int_equal(load(&seats[slot].member->handoff.counters.invalid_returns), 1);
+		assert_int_equal(load(&seats[slot].member->handoff->counters.invalid_returns), 1);
 		nap(500);
 		take_news();
 		assert_int_equal(master.violated, UINT64_C(1) << slot);
