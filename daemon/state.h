@@ -82,7 +82,7 @@ struct saved_totals {
 	uint32_t zero;
 	uint64_t receive_packets, transmit_packets, transmit_bytes;
 	struct xdp_statistics statistics;
-	struct saved_counter verdicts[XDPD_VERDICT_COUNT];
+	struct saved_counter verdicts[XDPD_VERDICT_COUNT]; /* stays the last: the enumeration grows */
 };
 
 /* An open one: it has a UMEM and a socket. */

@@ -13,14 +13,17 @@ static const struct shape {
 	size_t size, least;
 	enum state_kind parent; /* 0: none */
 } shapes[STATE_KINDS] = {
-	[STATE_INTERFACE] = {sizeof(struct saved_interface), sizeof(struct saved_interface), 0},
-	[STATE_RULE] = {sizeof(struct saved_rule), sizeof(struct saved_rule), STATE_INTERFACE},
-	[STATE_TOTALS] = {sizeof(struct saved_totals), offsetof(struct saved_totals, verdicts), 0},
-	[STATE_QUEUE] = {sizeof(struct saved_queue), offsetof(struct saved_queue, generation), 0},
-	[STATE_GROUP] = {sizeof(struct saved_group), offsetof(struct saved_group, receive_packets),
-			 STATE_QUEUE},
-	[STATE_CONSUMER] = {sizeof(struct saved_consumer), offsetof(struct saved_consumer, group),
-			    STATE_QUEUE},
+#define SHAPE(type, without, of)                                        \
+	{                                                               \
+		sizeof(struct type), offsetof(struct type, without), of \
+	}
+	[STATE_INTERFACE] = SHAPE(saved_interface, groups[XDPD_GROUPS_MAX], 0),
+	[STATE_RULE] = SHAPE(saved_rule, groups[XDPD_REASON_MAX], STATE_INTERFACE),
+	[STATE_TOTALS] = SHAPE(saved_totals, verdicts, 0),
+	[STATE_QUEUE] = SHAPE(saved_queue, generation, 0),
+	[STATE_GROUP] = SHAPE(saved_group, receive_packets, STATE_QUEUE),
+	[STATE_CONSUMER] = SHAPE(saved_consumer, group, STATE_QUEUE),
+#undef SHAPE
 };
 
 /* What there is one of at most. */

@@ -67,12 +67,14 @@ struct state_record {
 
 /* A struct that changes other than by members at its end is another version's, and so is a constant within it. */
 static_assert(STATE_DAEMON_LENGTH == 40, "version 1");
-static_assert(sizeof(struct saved_interface) == 88 + XDPD_GROUPS_MAX * XDPD_NAME_MAX, "version 1");
-static_assert(sizeof(struct saved_rule) == 24 + XDPD_REASON_MAX * 5, "version 1");
+static_assert(offsetof(struct saved_interface, groups) == 88, "version 1");
+static_assert(offsetof(struct saved_rule, groups) == 1048, "version 1");
 static_assert(offsetof(struct saved_totals, verdicts) == 96, "version 1");
 static_assert(offsetof(struct saved_queue, generation) == 112, "version 1");
-static_assert(offsetof(struct saved_group, receive_packets) == 40, "version 1");
+static_assert(offsetof(struct saved_queue, violations) == 200, "version 1");
+static_assert(offsetof(struct saved_group, transmit_bytes) == 88, "version 1");
 static_assert(offsetof(struct saved_consumer, group) == 88, "version 1");
+static_assert(offsetof(struct saved_consumer, overrun) == 136, "version 1");
 static_assert(XDPD_DEVICE_MAX == 16 && XDPD_NAME_MAX == 32 && XDPD_REASON_MAX == 256 &&
 		      XDPD_GROUPS_MAX == 32,
 	      "version 1");
