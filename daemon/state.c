@@ -26,7 +26,7 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
-/* Never reached by counting. */
+/* Of a file that is taken over: never reached by counting, and what is counted on from it stays greater. */
 #define GENERATION_MAX INT64_MAX
 
 static uint64_t slot_checksum(const struct state_slot *slot)
@@ -93,8 +93,7 @@ static bool is_empty(const struct state_slot *slot)
 
 static bool is_sound(const struct state_slot *slot, uint64_t size)
 {
-	return slot->checksum == slot_checksum(slot) && slot->generation &&
-	       slot->generation <= GENERATION_MAX && slot->version &&
+	return slot->checksum == slot_checksum(slot) && slot->generation && slot->version &&
 	       slot->offset >= STATE_RECORDS_FROM && slot->offset <= size &&
 	       slot->length <= STATE_SIZE_MAX && slot->length <= size - slot->offset;
 }
@@ -196,20 +195,10 @@ static bool can_be_used(int fd)
 	       !(seals & SEALS);
 }
 
-/* Of a slot that is not whole too, so that what is written next is newer than all that is there. */
-static uint64_t greatest_generation(const struct state_slot slots[2])
-{
-	uint64_t greatest = 0;
-
-	for (int i = 0; i < 2; i++)
-		if (slots[i].generation <= GENERATION_MAX && slots[i].generation > greatest)
-			greatest = slots[i].generation;
-	return greatest;
-}
-
 int state_file_open(struct state_file *ret, int fd)
 {
 	__attribute__((cleanup(cleanup_found))) struct found found = {};
+	const struct state_slot *slot;
 	cleanup_fd int taken = fd;
 	int r;
 
@@ -218,14 +207,17 @@ int state_file_open(struct state_file *ret, int fd)
 	r = look_into(fd, &found);
 	if (r < 0)
 		return r;
+	slot = found.slot >= 0 ? &found.header.slots[found.slot] : NULL;
+	if (slot && slot->generation > GENERATION_MAX)
+		return -EBADMSG;
 	*ret = STATE_FILE_NONE;
 	ret->fd = TAKE_FD(taken);
 	ret->size = found.size;
-	ret->generation = greatest_generation(found.header.slots);
-	if (found.slot >= 0) {
+	if (slot) {
+		ret->generation = slot->generation;
 		ret->slot = (unsigned int)found.slot;
-		ret->offset = found.header.slots[found.slot].offset;
-		ret->length = found.header.slots[found.slot].length;
+		ret->offset = slot->offset;
+		ret->length = slot->length;
 	}
 	return 0;
 }
@@ -255,9 +247,8 @@ static int encode(struct state_file *file, const struct state *state, size_t *re
 		file->records = records;
 		file->capacity = capacity;
 	}
-	state_encode(state, file->records);
 	*ret_length = length;
-	return 0;
+	return state_encode(state, file->records) == length ? 0 : -EINVAL;
 }
 
 /* Where the records that count are not: before them if there is room, else behind them. */

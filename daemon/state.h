@@ -166,8 +166,8 @@ struct state {
 struct state_file {
 	int fd; /* -1: none */
 	uint64_t size;
-	uint64_t generation;	 /* the greatest in it; 0: nothing was written yet */
-	unsigned int slot;	 /* that counts; if there is none, the one not to be written next */
+	uint64_t generation;	 /* of the slot that counts; 0: there is none yet */
+	unsigned int slot;	 /* which that is: the other is written next */
 	uint64_t offset, length; /* of its records */
 	unsigned char *records;	 /* the last that were written: memory for the next */
 	size_t capacity;
@@ -188,8 +188,8 @@ int state_file_open(struct state_file *ret, int fd);
 void state_file_close(struct state_file *file);
 
 /*
- * Replaces what is in it. Returns 0, or -errno and it is as it was: -ENOMEM, -EFBIG (more than STATE_SIZE_MAX). It grows
- * and shrinks as need be; allocates nothing where the last state was as large.
+ * Replaces what is in it. Returns 0, or -errno and it is as it was: -ENOMEM, -EFBIG (more than STATE_SIZE_MAX), -EINVAL
+ * (parents that are not sorted). It grows and shrinks as need be; allocates nothing where the last state was as large.
  */
 int state_write(struct state_file *file, const struct state *state);
 

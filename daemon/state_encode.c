@@ -81,13 +81,16 @@ static unsigned char *put_queues(unsigned char *to, const struct state *state)
 	return to;
 }
 
-void state_encode(const struct state *state, unsigned char *to)
+size_t state_encode(const struct state *state, unsigned char *bytes)
 {
+	unsigned char *to = bytes;
+
 	to = put_daemon(to, &state->daemon);
 	to = put_text(to, STATE_RUNNING, state->running);
 	to = put_text(to, STATE_FILE, state->file);
 	to = put_interfaces(to, state);
 	for (size_t i = 0; i < state->n_totals; i++)
 		to = put(to, STATE_TOTALS, &state->totals[i], sizeof(*state->totals));
-	(void)put_queues(to, state);
+	to = put_queues(to, state);
+	return (size_t)(to - bytes);
 }

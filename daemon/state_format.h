@@ -82,8 +82,8 @@ static_assert(XDPD_DEVICE_MAX == 16 && XDPD_NAME_MAX == 32 && XDPD_REASON_MAX ==
 /* Bytes of all records. */
 size_t state_encoded_length(const struct state *state);
 
-/* Writes as many. */
-void state_encode(const struct state *state, unsigned char *to);
+/* Writes and returns as many; fewer if `parents` are not sorted or name what is not there. */
+size_t state_encode(const struct state *state, unsigned char *bytes);
 
 /*
  * Whether all in it is within its limits, and told apart from its like. Clears what is behind the end of a text, and

@@ -237,7 +237,7 @@ static struct bytes encoded(const struct state *state)
 
 	bytes.at = malloc(bytes.length);
 	assert_non_null(bytes.at);
-	state_encode(state, bytes.at);
+	assert_int_equal(state_encode(state, bytes.at), bytes.length);
 	return bytes;
 }
 
@@ -523,6 +523,25 @@ static void more_than_fits_is_refused_and_what_was_there_stays(void **unused)
 	write_marked(&file, &small, 3);
 	assert_int_equal(state_write(&file, &huge), -EFBIG);
 	expect_left(file.fd, &small, 3);
+	state_file_close(&file);
+}
+
+static void what_has_no_sorted_parents_is_refused_and_what_was_there_stays(void **unused)
+{
+	struct state_file file;
+	struct state state;
+
+	(void)unused;
+	assert_int_equal(state_file_create(&file), 0);
+	write_marked(&file, &small, 3);
+	make_state(&state, &small, 4);
+	state.consumer_parents[0] = 1;
+	assert_int_equal(state_write(&file, &state), -EINVAL);
+	state.consumer_parents[0] = 0;
+	state.rule_parents[state.n_rules - 1] = 2;
+	assert_int_equal(state_write(&file, &state), -EINVAL);
+	expect_left(file.fd, &small, 3);
+	state_clear(&state);
 	state_file_close(&file);
 }
 
@@ -863,9 +882,10 @@ static void what_is_not_whole_is_no_state_and_can_be_written_over(void **unused)
 	assert_int_equal(pwrite(file.fd, "?", 1, (off_t)file.offset + 50), 1);
 	assert_int_equal(state_read(&file, &state), -EBADMSG);
 	open_anew(&file);
-	write_marked(&file, &small, 2);
-	assert_int_equal(file.generation, 2);
-	expect_left(file.fd, &small, 2);
+	for (uint64_t mark = 2; mark < 5; mark++) {
+		write_marked(&file, &small, mark);
+		expect_left(file.fd, &small, mark);
+	}
 	state_file_close(&file);
 }
 
@@ -1217,6 +1237,7 @@ int main(void)
 		cmocka_unit_test(a_state_of_the_same_size_needs_no_memory),
 		cmocka_unit_test(memory_goes_back_when_the_state_has_shrunk),
 		cmocka_unit_test(more_than_fits_is_refused_and_what_was_there_stays),
+		cmocka_unit_test(what_has_no_sorted_parents_is_refused_and_what_was_there_stays),
 		cmocka_unit_test(a_write_that_is_cut_anywhere_leaves_the_state_before),
 		cmocka_unit_test(
 			a_writer_that_is_killed_leaves_a_whole_state_and_none_older_than_it_wrote),
