@@ -195,11 +195,26 @@ static bool can_be_used(int fd)
 	       !(seals & SEALS);
 }
 
+/*
+ * Of a slot whose records are not whole, too: they could be by the next write, if they are none and lie where the file
+ * does not reach yet. So what is written next is newer than all that is there.
+ */
+static uint64_t greatest_generation(const struct state_slot slots[2])
+{
+	uint64_t greatest = 0;
+
+	for (int i = 0; i < 2; i++)
+		if (slots[i].checksum == slot_checksum(&slots[i]) && slots[i].generation > greatest)
+			greatest = slots[i].generation;
+	return greatest;
+}
+
 int state_file_open(struct state_file *ret, int fd)
 {
 	__attribute__((cleanup(cleanup_found))) struct found found = {};
-	const struct state_slot *slot;
+	const struct state_slot *slots = found.header.slots;
 	cleanup_fd int taken = fd;
+	uint64_t greatest;
 	int r;
 
 	if (!can_be_used(fd))
@@ -207,17 +222,17 @@ int state_file_open(struct state_file *ret, int fd)
 	r = look_into(fd, &found);
 	if (r < 0)
 		return r;
-	slot = found.slot >= 0 ? &found.header.slots[found.slot] : NULL;
-	if (slot && slot->generation > GENERATION_MAX)
+	greatest = greatest_generation(slots);
+	if (greatest > GENERATION_MAX)
 		return -EBADMSG;
 	*ret = STATE_FILE_NONE;
 	ret->fd = TAKE_FD(taken);
 	ret->size = found.size;
-	if (slot) {
-		ret->generation = slot->generation;
+	ret->generation = greatest;
+	if (found.slot >= 0) {
 		ret->slot = (unsigned int)found.slot;
-		ret->offset = slot->offset;
-		ret->length = slot->length;
+		ret->offset = slots[found.slot].offset;
+		ret->length = slots[found.slot].length;
 	}
 	return 0;
 }

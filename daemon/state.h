@@ -166,8 +166,8 @@ struct state {
 struct state_file {
 	int fd; /* -1: none */
 	uint64_t size;
-	uint64_t generation;	 /* of the slot that counts; 0: there is none yet */
-	unsigned int slot;	 /* which that is: the other is written next */
+	uint64_t generation;	 /* the greatest in it; 0: nothing was written yet */
+	unsigned int slot;	 /* that counts: the other is written next */
 	uint64_t offset, length; /* of its records */
 	unsigned char *records;	 /* the last that were written: memory for the next */
 	size_t capacity;

@@ -889,6 +889,30 @@ static void what_is_not_whole_is_no_state_and_can_be_written_over(void **unused)
 	state_file_close(&file);
 }
 
+static void a_slot_that_becomes_whole_as_the_file_grows_does_not_count(void **unused)
+{
+	struct state_header header = {
+		.magic = STATE_MAGIC,
+		.slots[0] = {.generation = 100, .version = STATE_VERSION, .offset = 5000},
+	};
+	struct state_slot *slot = &header.slots[0];
+	struct state_file file;
+	struct state state;
+
+	(void)unused;
+	slot->checksum = crc64(slot, offsetof(struct state_slot, checksum));
+	assert_int_equal(state_file_open(&file, memfd_of((void *)&header, sizeof(header))), 0);
+	assert_int_equal(state_read(&file, &state), -EBADMSG);
+	write_marked(&file, &small, 1);
+	expect_left(file.fd, &small, 1);
+	state_file_close(&file);
+
+	/* Nor can one be taken over that leaves no number for the next. */
+	slot->generation = UINT64_MAX;
+	slot->checksum = crc64(slot, offsetof(struct state_slot, checksum));
+	expect_refused(memfd_of((void *)&header, sizeof(header)));
+}
+
 static void every_truncation_of_the_records_is_refused_or_sound(void **unused)
 {
 	const struct bytes bytes = encoded_tiny();
@@ -1246,6 +1270,7 @@ int main(void)
 		cmocka_unit_test(every_changed_byte_of_the_file_is_noticed),
 		cmocka_unit_test(a_file_whose_size_changes_meanwhile_is_refused),
 		cmocka_unit_test(what_is_not_whole_is_no_state_and_can_be_written_over),
+		cmocka_unit_test(a_slot_that_becomes_whole_as_the_file_grows_does_not_count),
 		cmocka_unit_test(every_truncation_of_the_records_is_refused_or_sound),
 		cmocka_unit_test(every_changed_byte_of_the_records_is_refused_or_sound),
 		cmocka_unit_test(what_an_older_writer_did_not_have_reads_0),
