@@ -48,7 +48,7 @@ static void print_help(void)
 	       "It ends when the program ends with status 0 or 78 (the config is not valid), or "
 	       "when told to. After\n"
 	       "any other end the program is started again: at once, or a little later if it "
-	       "died quickly before.\n"
+	       "keeps dying before it is ready.\n"
 	       "Signals:\n"
 	       "\n"
 	       "  SIGTERM, SIGINT  SIGTERM to the program; ends when that has ended, and closes "

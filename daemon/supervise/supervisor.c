@@ -23,7 +23,10 @@
 #define NEVER		UINT64_MAX
 #define USEC_PER_SECOND UINT64_C(1000000)
 
-/* A life shorter than this is a quick death; from the second in a row on, the next start waits: 0.1, 0.2, 0.4 ... 5 s. */
+/*
+ * A life that was shorter than this and never got ready ended in a quick death; from the second in a row on, the next
+ * start waits: 0.1, 0.2, 0.4 ... 5 s.
+ */
 #define QUICK_USEC	 USEC_PER_SECOND
 #define BACKOFF_USEC	 (USEC_PER_SECOND / 10)
 #define BACKOFF_USEC_MAX (5 * USEC_PER_SECOND)
@@ -140,7 +143,7 @@ static uint64_t backoff(struct supervisor *s)
 {
 	uint64_t wait = BACKOFF_USEC;
 
-	s->quick = now() - s->started < QUICK_USEC ? s->quick + 1 : 0;
+	s->quick = !s->ready && now() - s->started < QUICK_USEC ? s->quick + 1 : 0;
 	if (s->quick <= 1)
 		return 0;
 	for (unsigned i = 2; i < s->quick && wait < BACKOFF_USEC_MAX; i++)
@@ -176,7 +179,6 @@ static void on_program_end(struct supervisor *s, int status)
 	uint64_t wait = 0;
 
 	s->pid = 0;
-	s->ready = false;
 	s->kill_at = s->silent_at = NEVER;
 	s->changed = true;
 	s->result = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -192,7 +194,7 @@ static void on_program_end(struct supervisor *s, int status)
 		wait = backoff(s);
 		say_death(s, status, wait);
 	}
-	s->restarting = false;
+	s->ready = s->restarting = false;
 	s->restarts++;
 	s->start_at = now() + wait;
 }
