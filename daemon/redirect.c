@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/redirect.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
@@ -42,6 +43,84 @@ static int resize(struct bpf_object *object, const char *map, uint32_t entries)
 	return bpf_map__set_max_entries(bpf_object__find_map_by_name(object, map), entries);
 }
 
+const char *const redirect_part_names[REDIRECT_PARTS] = {
+	[REDIRECT_LINK] = "link",	   [REDIRECT_PROGRAM] = "prog",
+	[REDIRECT_SOCKETS] = "xsks",	   [REDIRECT_QUEUES] = "ques",
+	[REDIRECT_COUNTERS] = "cnts",	   [REDIRECT_STEERING] = "rule",
+	[REDIRECT_RULE_COUNTERS] = "rcnt", [REDIRECT_TRACE] = "trac",
+	[REDIRECT_TRACE_PROGRAM] = "tprg",
+};
+
+static int *part_of(struct redirect *redirect, enum redirect_part part)
+{
+	int *const parts[REDIRECT_PARTS] = {
+		[REDIRECT_LINK] = &redirect->link_fd,
+		[REDIRECT_PROGRAM] = &redirect->program_fd,
+		[REDIRECT_SOCKETS] = &redirect->sockets_fd,
+		[REDIRECT_QUEUES] = &redirect->queues_fd,
+		[REDIRECT_COUNTERS] = &redirect->counters_fd,
+		[REDIRECT_STEERING] = &redirect->steering_fd,
+		[REDIRECT_RULE_COUNTERS] = &redirect->rule_counters_fd,
+		[REDIRECT_TRACE] = &redirect->trace_fd,
+		[REDIRECT_TRACE_PROGRAM] = &redirect->trace_program_fd,
+	};
+
+	return parts[part];
+}
+
+int redirect_part(const struct redirect *redirect, enum redirect_part part)
+{
+	return *part_of((struct redirect *)redirect, part);
+}
+
+static struct redirect *redirect_new(void)
+{
+	struct redirect *redirect = calloc(1, sizeof(*redirect));
+
+	if (!redirect)
+		return NULL;
+	for (int i = 0; i < REDIRECT_PARTS; i++)
+		*part_of(redirect, i) = -1;
+	redirect->cpus = libbpf_num_possible_cpus();
+	redirect->per_cpu = redirect->cpus > 0
+				    ? calloc((size_t)redirect->cpus, sizeof(*redirect->per_cpu))
+				    : NULL;
+	if (!redirect->per_cpu) {
+		free(redirect);
+		return NULL;
+	}
+	return redirect;
+}
+
+static int duplicate(int fd, int *ret)
+{
+	*ret = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return *ret < 0 ? -errno : 0;
+}
+
+static int take_fds(struct redirect *redirect, struct bpf_object *object, const char *program)
+{
+	static const struct {
+		enum redirect_part part;
+		const char *map;
+	} maps[] = {
+		{REDIRECT_SOCKETS, "sockets"},	 {REDIRECT_QUEUES, "queues"},
+		{REDIRECT_COUNTERS, "counters"}, {REDIRECT_STEERING, "steering"},
+		{REDIRECT_TRACE, "trace"},	 {REDIRECT_RULE_COUNTERS, "rule_counters"},
+	};
+	int r = duplicate(bpf_program__fd(bpf_object__find_program_by_name(object, program)),
+			  &redirect->program_fd);
+
+	if (r == 0)
+		r = duplicate(
+			bpf_program__fd(bpf_object__find_program_by_name(object, "xdpd_trace")),
+			&redirect->trace_program_fd);
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]) && r == 0; i++)
+		r = duplicate(bpf_object__find_map_fd_by_name(object, maps[i].map),
+			      part_of(redirect, maps[i].part));
+	return r;
+}
+
 static int load_variant(struct redirect *redirect, enum variant variant, char *log, size_t log_size)
 {
 	const char *name = variant == LINEAR ? "xdpd_redirect_linear" : "xdpd_redirect";
@@ -65,17 +144,10 @@ static int load_variant(struct redirect *redirect, enum variant variant, char *l
 		bpf_object__close(object);
 		return r;
 	}
-	redirect->object = object;
-	redirect->program_fd = bpf_program__fd(bpf_object__find_program_by_name(object, name));
-	redirect->sockets_fd = bpf_object__find_map_fd_by_name(object, "sockets");
-	redirect->queues_fd = bpf_object__find_map_fd_by_name(object, "queues");
-	redirect->counters_fd = bpf_object__find_map_fd_by_name(object, "counters");
-	redirect->steering_fd = bpf_object__find_map_fd_by_name(object, "steering");
-	redirect->rule_counters_fd = bpf_object__find_map_fd_by_name(object, "rule_counters");
-	redirect->trace_fd = bpf_object__find_map_fd_by_name(object, "trace");
-	redirect->trace_program_fd =
-		bpf_program__fd(bpf_object__find_program_by_name(object, "xdpd_trace"));
-	return 0;
+	r = take_fds(redirect, object, name);
+	/* All that is needed of it are fds, so that what was loaded and what was left are the same thing. */
+	bpf_object__close(object);
+	return r;
 }
 
 /* The fastest that kernel and capabilities allow; of a refusal, the log is about the one that has to load. */
@@ -199,17 +271,15 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 		    char **verifier_log)
 {
 	cleanup_free char *log = calloc(1, VERIFIER_LOG_SIZE);
-	struct redirect *redirect = calloc(1, sizeof(*redirect));
+	struct redirect *redirect = redirect_new();
 	int r;
 
 	if (!redirect || !log) {
-		free(redirect);
+		redirect_detach(redirect);
 		return failure(why, ENOMEM, "%s: no memory for the XDP program", device);
 	}
 	libbpf_set_print(discard_message);
-	redirect->link_fd = -1;
 	redirect->queues = queues ? queues : 1;
-	redirect->cpus = libbpf_num_possible_cpus();
 	redirect->multi_buffer = multi_buffer;
 	r = load(redirect, log, VERIFIER_LOG_SIZE);
 	if (r < 0) {
@@ -225,10 +295,7 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 		redirect_detach(redirect);
 		return r;
 	}
-	redirect->per_cpu = calloc((size_t)redirect->cpus, sizeof(*redirect->per_cpu));
-	r = redirect->per_cpu
-		    ? attach(redirect, device, ifindex, mode, why)
-		    : failure(why, ENOMEM, "%s: no memory for the XDP program's counters", device);
+	r = attach(redirect, device, ifindex, mode, why);
 	if (r < 0) {
 		redirect_detach(redirect);
 		return r;
@@ -393,13 +460,99 @@ int redirect_trace(const struct redirect *redirect, uint32_t queue, const void *
 	return 0;
 }
 
-struct redirect *redirect_detach(struct redirect *redirect)
+/* ---- left by another process ---- */
+
+static int link_ifindex(int link_fd)
+{
+	struct bpf_link_info info = {};
+	uint32_t length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(link_fd, &info, &length) < 0 || info.type != BPF_LINK_TYPE_XDP)
+		return -EBADMSG;
+	return (int)info.xdp.ifindex;
+}
+
+static bool is_map(int fd, enum bpf_map_type type, uint32_t value_size, uint32_t entries)
+{
+	struct bpf_map_info info = {};
+	uint32_t length = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 && info.type == type &&
+	       info.value_size == value_size && info.max_entries == entries;
+}
+
+/* The maps that frames are judged by, of the sizes of this version. */
+static bool has_known_layout(const struct redirect *redirect)
+{
+	return is_map(redirect->sockets_fd, BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
+		      redirect->queues) &&
+	       is_map(redirect->queues_fd, BPF_MAP_TYPE_ARRAY, sizeof(struct xdpd_bpf_queue),
+		      redirect->queues) &&
+	       is_map(redirect->counters_fd, BPF_MAP_TYPE_PERCPU_ARRAY,
+		      sizeof(struct xdpd_bpf_counter), redirect->queues * XDPD_VERDICT_COUNT) &&
+	       is_map(redirect->rule_counters_fd, BPF_MAP_TYPE_PERCPU_ARRAY,
+		      sizeof(struct xdpd_bpf_counter), XDPD_RULE_COUNTERS) &&
+	       is_map(redirect->trace_fd, BPF_MAP_TYPE_ARRAY, sizeof(struct xdpd_bpf_trace), 1) &&
+	       is_map(redirect->steering_fd, BPF_MAP_TYPE_ARRAY_OF_MAPS, sizeof(uint32_t), 1);
+}
+
+int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
+		   const struct redirect_remains *remains)
+{
+	struct redirect *redirect = redirect_new();
+	int r = redirect ? 0 : -ENOMEM;
+
+	libbpf_set_print(discard_message);
+	for (int i = 0; i < REDIRECT_PARTS; i++) {
+		if (fds[i] < 0 && r == 0)
+			r = -EBADMSG;
+		if (redirect)
+			*part_of(redirect, i) = fds[i];
+		else
+			close_fd(fds[i]);
+	}
+	if (r == 0) {
+		redirect->ifindex = remains->ifindex;
+		redirect->queues = remains->queues;
+		redirect->mode = remains->mode;
+		redirect->multi_buffer = remains->multi_buffer;
+		redirect->steered = remains->steered;
+		redirect->bank = remains->bank;
+		redirect->program_id = program_id(redirect);
+		r = link_ifindex(redirect->link_fd);
+		if (r >= 0)
+			r = r != remains->ifindex	 ? -ENODEV
+			    : has_known_layout(redirect) ? 0
+							 : -EBADMSG;
+	}
+	if (r < 0) {
+		redirect_leave(redirect);
+		return r;
+	}
+	*ret = redirect;
+	return 0;
+}
+
+bool redirect_is_attached(const struct redirect *redirect)
+{
+	return link_ifindex(redirect->link_fd) == redirect->ifindex;
+}
+
+struct redirect *redirect_leave(struct redirect *redirect)
 {
 	if (!redirect)
 		return NULL;
-	close_fd(redirect->link_fd);
-	bpf_object__close(redirect->object);
+	for (int i = 0; i < REDIRECT_PARTS; i++)
+		close_fd(*part_of(redirect, i));
 	free(redirect->per_cpu);
 	free(redirect);
 	return NULL;
+}
+
+/* The program goes with the last holder of its link: with a store, when that has let go of it as well. */
+struct redirect *redirect_detach(struct redirect *redirect)
+{
+	if (redirect && redirect->link_fd >= 0)
+		(void)bpf_link_detach(redirect->link_fd);
+	return redirect_leave(redirect);
 }

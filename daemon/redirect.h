@@ -17,11 +17,25 @@
 #include "client/xdpd_protocol.h"
 #include "daemon/failure.h"
 
+/* The fds that it consists of, in the order in which they are left to the next process. */
+enum redirect_part {
+	REDIRECT_LINK,
+	REDIRECT_PROGRAM,
+	REDIRECT_SOCKETS,
+	REDIRECT_QUEUES,
+	REDIRECT_COUNTERS,
+	REDIRECT_STEERING,
+	REDIRECT_RULE_COUNTERS,
+	REDIRECT_TRACE,
+	REDIRECT_TRACE_PROGRAM,
+	REDIRECT_PARTS,
+};
+
+extern const char *const redirect_part_names[REDIRECT_PARTS]; /* of at most 4 characters */
+
 struct redirect {
-	struct bpf_object *object;
-	int program_fd, sockets_fd, queues_fd, counters_fd; /* in `object` */
-	int steering_fd, rule_counters_fd, trace_fd, trace_program_fd; /* likewise */
-	int link_fd;
+	int link_fd, program_fd, sockets_fd, queues_fd, counters_fd;
+	int steering_fd, rule_counters_fd, trace_fd, trace_program_fd;
 	int ifindex;
 	uint32_t program_id;
 	uint32_t queues;	 /* slots: the most receive queues that the interface can have */
@@ -44,6 +58,31 @@ struct redirect {
 int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint32_t queues,
 		    enum xdpd_xdp_mode mode, bool multi_buffer, struct failure *why,
 		    char **verifier_log);
+
+/* What another process left of one, besides the fds. */
+struct redirect_remains {
+	int ifindex;
+	uint32_t queues;
+	enum xdpd_xdp_mode mode;
+	bool multi_buffer, steered;
+	uint32_t bank;
+};
+
+/*
+ * Takes over what another process attached and left, whose fds are in the order of enum redirect_part (closed if this
+ * fails; -1: missing). Needs no capability. Returns 0 or -errno: -EBADMSG (they are not what they should be), -ENODEV
+ * (the program is not attached there any more), -ENOMEM.
+ */
+int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
+		   const struct redirect_remains *remains);
+
+int redirect_part(const struct redirect *redirect, enum redirect_part part);
+
+/* Whether the program is attached to the interface still: an administrator can detach a link. */
+bool redirect_is_attached(const struct redirect *redirect);
+
+/* Frees it and leaves the program where it is, for as long as somebody else holds the link. Returns NULL. */
+struct redirect *redirect_leave(struct redirect *redirect);
 
 /*
  * Puts a bound socket into a queue's slot: from here on the frames that the rules let through go there, as the record
@@ -83,7 +122,7 @@ struct redirect_trace {
 	enum xdpd_verdict verdict;
 	enum xdpd_action action; /* of the rule */
 	uint32_t rule;		 /* XDPD_RULES_MAX: the default */
-	uint32_t groups;	 /* that would get it: those of the rule that have a member on the queue */
+	uint32_t groups; /* that would get it: those of the rule that have a member on the queue */
 	uint32_t hash;
 };
 

@@ -489,16 +489,30 @@ int worker_start(struct worker **ret, const struct worker_options *options,
 	return 0;
 }
 
-void worker_halt(struct worker *worker)
+static void end_thread(struct worker *worker)
 {
-	if (worker->halted)
-		return;
 	__atomic_store_n(&worker->stop, true, __ATOMIC_RELEASE);
 	signal_fd(worker->kick_fd);
 	pthread_join(worker->thread, NULL);
 	worker->halted = true;
-	handoff_abandon(&worker->handoff);
+}
+
+void worker_halt(struct worker *worker)
+{
+	if (worker->halted)
+		return;
+	end_thread(worker);
+	handoff_abandon(worker->handoff);
 	take_snapshot(worker);
+}
+
+struct worker *worker_leave(struct worker *worker)
+{
+	if (!worker)
+		return NULL;
+	if (!worker->halted)
+		end_thread(worker);
+	return discard(worker);
 }
 
 struct worker *worker_stop(struct worker *worker)
