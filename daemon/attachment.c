@@ -7,10 +7,12 @@
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
 #include "daemon/interface.h"
+#include "daemon/keep.h"
 #include "daemon/peer.h"
 #include "daemon/queue.h"
 #include "daemon/redirect.h"
 #include "daemon/share.h"
+#include "daemon/state.h"
 
 #define USEC_PER_SEC 1000000ull
 
@@ -277,9 +279,12 @@ static void fail_start(struct attachment *attachment, int code, const struct fai
 	owner.started(owner.context, why);
 }
 
+/* Kept before the consumer hears of it: what it believes to have, it has also of the next process. */
 static void tell_started(struct attachment *attachment)
 {
 	const struct member *member = attachment->member;
+
+	keep_attachment(attachment->queue->interface->daemon->keep, attachment);
 
 	daemon_tell(attachment->queue->interface->daemon, XDPD_EVENT_ATTACHED, about(attachment),
 		    "consumer `%s` attached (uid %u, pid %d, %s%s%s%s)", attachment->name,
@@ -347,6 +352,7 @@ void attachment_end(struct attachment *attachment, enum detach_reason reason)
 	queue_sample(queue);
 	attachment->timer = sd_event_source_disable_unref(attachment->timer);
 	take_off(queue, attachment);
+	keep_no_attachment(daemon->keep, attachment);
 	if (attachment->member)
 		share_leave(queue->share, attachment->member);
 	daemon->disconnects[reason]++;
@@ -388,6 +394,65 @@ bool attachment_recheck(struct attachment *attachment)
 		       queue->interface->name, queue->id, attachment->uid, lost);
 	attachment_revoke(attachment, DETACH_NOT_ALLOWED, EACCES, why);
 	return false;
+}
+
+void attachment_save(const struct attachment *attachment, struct saved_consumer *ret)
+{
+	*ret = (struct saved_consumer){
+		.key = attachment->key,
+		.uid = attachment->uid,
+		.pid = (uint32_t)attachment->pid,
+		.transmit = attachment->transmit,
+		.attached = attachment->attached,
+		.receive_bytes_before = attachment->receive_bytes_before,
+		.transmit_packets_before = attachment->transmit_packets_before,
+		.transmit_bytes_before = attachment->transmit_bytes_before,
+	};
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", attachment->name);
+	if (attachment->member)
+		share_save_member(attachment->member, ret);
+}
+
+int attachment_adopt(struct attachment **ret, struct queue *queue, const struct peer *peer,
+		     struct attachment_owner owner, const struct saved_consumer *saved,
+		     const struct member_remains *remains)
+{
+	struct attachment *attachment = calloc(1, sizeof(*attachment));
+	int r = attachment ? 0 : -ENOMEM;
+
+	if (r == 0) {
+		*attachment = (struct attachment){
+			.queue = queue,
+			.owner = owner,
+			.uid = peer->uid,
+			.pid = peer->pid,
+			.transmit = saved->transmit,
+			.running = true,
+			.attached = saved->attached,
+			.key = saved->key,
+			.receive_bytes_before = saved->receive_bytes_before,
+			.transmit_packets_before = saved->transmit_packets_before,
+			.transmit_bytes_before = saved->transmit_bytes_before,
+		};
+		(void)snprintf(attachment->name, sizeof(attachment->name), "%s", saved->name);
+		r = set_timer(attachment, SAMPLE_INTERVAL, on_sample);
+	}
+	if (remains) {
+		if (r >= 0)
+			r = share_adopt_member(queue->share, attachment, saved, remains,
+					       &attachment->member);
+		else
+			member_close_remains(remains);
+	}
+	if (r < 0) {
+		if (attachment)
+			sd_event_source_disable_unref(attachment->timer);
+		free(attachment);
+		return r;
+	}
+	enlist(queue, attachment);
+	*ret = attachment;
+	return 0;
 }
 
 static void describe_exclusive(struct attachment *attachment, struct xdpd_consumer_record *ret)

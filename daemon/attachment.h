@@ -31,6 +31,10 @@ struct attachment_owner {
 	bool (*allowed)(void *context, const struct access_list *who);
 	/* It was ended by the daemon; the attachment is gone when this returns. */
 	void (*revoked)(void *context, int code, const char *why);
+	/* It will be ended a little later: no more frames come, those that are there can still be looked at. */
+	void (*stopping)(void *context, const char *why);
+	/* The connection that is its lease, which outlives the process with it. */
+	int (*connection)(void *context);
 };
 
 struct attachment {
@@ -46,6 +50,7 @@ struct attachment {
 	sd_event_source
 		*timer;	  /* while it starts: its time limit or next try; then: the sampling */
 	uint64_t give_up; /* CLOCK_MONOTONIC, microseconds */
+	uint64_t key;	  /* in the store; 0: it is not there */
 	struct attachment *next; /* of the queue */
 	struct member *member;	 /* shared delivery; NULL: exclusive */
 };
@@ -85,6 +90,20 @@ void attachment_end(struct attachment *attachment, enum detach_reason reason);
 /* The same, and the owner is told why. */
 void attachment_revoke(struct attachment *attachment, enum detach_reason reason, int code,
 		       const char *why);
+
+struct member_remains;
+struct saved_consumer;
+
+/* What the next process has to know of one that is running. */
+void attachment_save(const struct attachment *attachment, struct saved_consumer *ret);
+
+/*
+ * Takes up one that another process had running, on a queue that was taken up. `remains` are a member's, with shared
+ * delivery (its fds are closed if this fails). The owner is not told. Returns 0 or -errno.
+ */
+int attachment_adopt(struct attachment **ret, struct queue *queue, const struct peer *peer,
+		     struct attachment_owner owner, const struct saved_consumer *saved,
+		     const struct member_remains *remains);
 
 void attachment_describe(struct attachment *attachment, struct xdpd_consumer_record *ret);
 

@@ -7,6 +7,7 @@
 
 #include "daemon/attachment.h"
 #include "daemon/cleanup.h"
+#include "daemon/keep.h"
 #include "daemon/log.h"
 #include "daemon/plan.h"
 #include "daemon/report.h"
@@ -137,7 +138,7 @@ static int view_take(struct view *ret, struct daemon *daemon)
 	return 0;
 }
 
-static void keep_interface(struct daemon *daemon, const struct config_interface *config)
+void daemon_keep_interface(struct daemon *daemon, const struct config_interface *config)
 {
 	struct interface **grown =
 		reallocarray(daemon->interfaces, daemon->n_interfaces + 1, sizeof(*grown));
@@ -211,7 +212,7 @@ static void act(struct daemon *daemon, const struct plan_action *action)
 	struct interface *interface = daemon_find_interface(daemon, action->device);
 
 	if (action->kind == PLAN_ADD_INTERFACE) {
-		keep_interface(daemon, action->interface);
+		daemon_keep_interface(daemon, action->interface);
 		return;
 	}
 	if (!interface)
@@ -276,6 +277,9 @@ int daemon_reconcile(struct daemon *daemon)
 	struct plan plan;
 	int r;
 
+	/* Nothing begins any more. */
+	if (daemon->stopping)
+		return 0;
 	for (size_t i = 0; i < daemon->n_interfaces; i++)
 		interface_refresh(daemon->interfaces[i]);
 	r = view_take(&view, daemon);
@@ -297,7 +301,7 @@ int daemon_reconcile(struct daemon *daemon)
 /* ---- the config changes ---- */
 
 /* Takes a config over; the one before goes, unless it is the file's. On failure it is the one before that stays. */
-static int run_config(struct daemon *daemon, struct config *config, struct config *file)
+int daemon_run_config(struct daemon *daemon, struct config *config, struct config *file)
 {
 	struct config *config_before = daemon->config, *file_before = daemon->file;
 	int r;
@@ -362,7 +366,7 @@ int daemon_reload(struct daemon *daemon, FILE *report)
 		/* Whoever reloads expects that what failed is tried again. */
 		for (size_t i = 0; i < daemon->n_interfaces; i++)
 			daemon->interfaces[i]->generation++;
-		r = run_config(daemon, config, config);
+		r = daemon_run_config(daemon, config, config);
 		if (r < 0)
 			failure(&why, -r, "no memory to change the queues");
 	}
@@ -401,7 +405,7 @@ static int run_text(struct daemon *daemon, char *text, struct failure *why)
 
 	if (r < 0)
 		return fail_errors(why, -r, &errors);
-	r = run_config(daemon, config, daemon->file);
+	r = daemon_run_config(daemon, config, daemon->file);
 	return r < 0 ? failure(why, -r, "no memory to change the queues") : 0;
 }
 
@@ -503,9 +507,36 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 	return 0;
 }
 
-void daemon_stop(struct daemon *daemon)
+static void begin_stop_of_queue(struct queue *queue)
+{
+	if (queue->interface->redirect)
+		redirect_clear(queue->interface->redirect, queue->id);
+	for (struct attachment *at = queue->attachments; at; at = at->next)
+		at->owner.stopping(at->owner.context, "xdpd is stopping");
+}
+
+void daemon_begin_stop(struct daemon *daemon)
 {
 	daemon_tell(daemon, XDPD_EVENT_STOPPING, LOG_NOTHING, "xdpd is stopping");
+	daemon->stopping = true;
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		for (size_t j = 0; j < daemon->interfaces[i]->n_queues; j++)
+			begin_stop_of_queue(daemon->interfaces[i]->queues[j]);
+}
+
+bool daemon_is_idle(const struct daemon *daemon)
+{
+	for (size_t i = 0; i < daemon->n_interfaces; i++)
+		for (size_t j = 0; j < daemon->interfaces[i]->n_queues; j++)
+			if (daemon->interfaces[i]->queues[j]->attachments)
+				return false;
+	return true;
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+	if (!daemon->stopping)
+		daemon_begin_stop(daemon);
 	while (daemon->n_interfaces) {
 		interface_free(daemon->interfaces[daemon->n_interfaces - 1], DETACH_SHUTDOWN);
 		daemon->n_interfaces--;
@@ -514,6 +545,7 @@ void daemon_stop(struct daemon *daemon)
 
 void daemon_free(struct daemon *daemon)
 {
+	daemon->keep = keep_free(daemon->keep);
 	free(daemon->interfaces);
 	daemon->nic_source = sd_event_source_disable_unref(daemon->nic_source);
 	daemon->nic = nic_close(daemon->nic);

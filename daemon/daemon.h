@@ -19,7 +19,10 @@
 #include "daemon/status.h"
 #include "daemon/totals.h"
 
+struct keep;
 struct server;
+struct state;
+struct store;
 
 /* Whether sockets can be handed over bound, found out from the first one that is. */
 enum handover { HANDOVER_UNKNOWN, HANDOVER_BOUND, HANDOVER_UNBOUND };
@@ -38,11 +41,15 @@ struct daemon {
 	enum handover handover;
 	bool multi_buffer;     /* sockets take frames of several buffers */
 	struct server *server; /* NULL until it listens */
+	struct keep *keep;     /* NULL: nothing outlives the process */
+	uint64_t last_key;     /* that was given to something that is kept */
+	uint64_t restarts;     /* of the process since `started`, with everything kept */
 	struct status status;  /* the last snapshot */
 	uint64_t started;      /* seconds since the epoch */
 	uint64_t last_reload;
 	bool last_reload_ok;
-	bool ready; /* the first plan has been acted on */
+	bool ready;    /* the first plan has been acted on */
+	bool stopping; /* consumers were told */
 	uint64_t disconnects[DETACH_REASON_COUNT];
 	uint64_t violations[VIOLATION_COUNT];
 };
@@ -50,6 +57,22 @@ struct daemon {
 /* Takes the config over. Returns 0 or -errno with a sentence; ends with daemon_free() in any case. */
 int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 		struct config *config, struct failure *why);
+
+/*
+ * Takes up what another process left: interfaces with their programs, queues with their consumers, all counters. The
+ * config that it ran is run again, and after that the file's, if that was changed meanwhile. The server is there.
+ * Whatever can't be gone on with is ended, and whom it is about is told. Returns 0, or -errno and all begins anew.
+ */
+int daemon_adopt(struct daemon *daemon, struct store *store, const struct state *state);
+
+/*
+ * No frame is redirected any more, and every consumer is told that xdpd stops: they have a little time for the frames
+ * that they have. daemon_stop() follows.
+ */
+void daemon_begin_stop(struct daemon *daemon);
+
+/* Nobody is attached. */
+bool daemon_is_idle(const struct daemon *daemon);
 
 /* Ends every consumer, telling it that xdpd stops, every queue and every program. The server is still there. */
 void daemon_stop(struct daemon *daemon);
@@ -71,6 +94,15 @@ int daemon_add_queue(struct daemon *daemon, const char *device, const char *frag
 		     struct failure *why);
 int daemon_remove_queue(struct daemon *daemon, const char *device, const char *fragment,
 			struct failure *why);
+
+/* [adopt.c] Keeps an interface of the running config, as the plan would. */
+void daemon_keep_interface(struct daemon *daemon, const struct config_interface *config);
+
+/*
+ * [adopt.c] Runs a config that is the file's, or the same with changes since; takes it over. Returns 0, or -ENOMEM and
+ * the one before stays.
+ */
+int daemon_run_config(struct daemon *daemon, struct config *config, struct config *file);
 
 struct interface *daemon_find_interface(const struct daemon *daemon, const char *name);
 

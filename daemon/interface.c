@@ -5,8 +5,10 @@
 
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
+#include "daemon/keep.h"
 #include "daemon/log.h"
 #include "daemon/share.h"
+#include "daemon/state.h"
 
 #define LOOK_INTERVAL (1000 * 1000) /* microseconds */
 
@@ -294,8 +296,10 @@ int interface_attach_program(struct interface *interface)
 			log_lines(interface, verifier_log);
 	}
 	/* Before any queue is redirected. */
-	if (r == 0)
+	if (r == 0) {
 		(void)put_rules_in_force(interface);
+		keep_program(interface->daemon->keep, interface);
+	}
 	if (r == 0)
 		log_write(LOG_INFO, about, "XDP program attached (%s mode, id %u)",
 			  interface->redirect->mode == XDPD_MODE_NATIVE ? "native" : "generic",
@@ -320,7 +324,72 @@ void interface_detach_program(struct interface *interface)
 			verdicts_add(&totals->verdicts, &counters);
 	}
 	rules_suspend(&interface->rules, redirect);
-	interface->redirect = redirect_detach(redirect);
+	interface->redirect = NULL;
+	keep_no_program(interface->daemon->keep, interface);
+	/* What it counted is saved before it goes. */
+	(void)keep_now(interface->daemon->keep);
+	redirect_detach(redirect);
+}
+
+/* ---- between processes ---- */
+
+void interface_save(const struct interface *interface, struct saved_interface *ret)
+{
+	const struct redirect *redirect = interface->redirect;
+	const struct rules *rules = &interface->rules;
+
+	*ret = (struct saved_interface){
+		.key = interface->key,
+		.counting = rules->counting,
+		.retired = {rules->retired.packets, rules->retired.bytes},
+		.plain = {rules->plain.packets, rules->plain.bytes},
+	};
+	(void)snprintf(ret->device, sizeof(ret->device), "%s", interface->name);
+	memcpy(ret->groups, interface->groups, sizeof(ret->groups));
+	if (!redirect)
+		return;
+	ret->ifindex = (uint32_t)redirect->ifindex;
+	ret->slots = redirect->queues;
+	ret->mode = redirect->mode;
+	ret->multi_buffer = redirect->multi_buffer;
+	ret->program_id = redirect->program_id;
+	ret->bank = redirect->bank;
+	ret->steered = redirect->steered;
+}
+
+static void close_all(int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fds[i] = close_fd(fds[i]);
+}
+
+int interface_adopt(struct interface *interface, const struct saved_interface *saved,
+		    const struct saved_rule *rules, size_t n_rules, int fds[REDIRECT_PARTS])
+{
+	const struct redirect_remains remains = {
+		.ifindex = (int)saved->ifindex,
+		.queues = saved->slots,
+		.mode = saved->mode,
+		.multi_buffer = saved->multi_buffer,
+		.steered = saved->steered,
+		.bank = saved->bank,
+	};
+	struct saved_interface without = *saved;
+	int r = -ENODEV;
+
+	/* The config's names get the bits that they had. */
+	memcpy(interface->groups, saved->groups, sizeof(interface->groups));
+	interface_adopt_config(interface, interface->config);
+	if (saved->slots && saved->ifindex == (uint32_t)interface->link.ifindex)
+		r = redirect_adopt(&interface->redirect, fds, &remains);
+	else
+		close_all(fds, REDIRECT_PARTS);
+	if (r == 0)
+		interface->key = saved->key;
+	else
+		without.counting = false;
+	rules_adopt(&interface->rules, &without, rules, n_rules);
+	return r;
 }
 
 /* ---- queues ---- */

@@ -19,6 +19,7 @@ struct daemon;
 struct interface {
 	struct daemon *daemon;
 	char name[XDPD_DEVICE_MAX];
+	uint64_t key;			       /* of its program in the store; 0: it is not there */
 	const struct config_interface *config; /* of the running config */
 	struct nic_link link;
 	struct nic_details details;
@@ -71,6 +72,19 @@ uint32_t interface_group_bit(const struct interface *interface, const char *name
  * and when a worker has news.
  */
 void interface_settle(struct interface *interface);
+
+struct saved_interface;
+struct saved_rule;
+
+void interface_save(const struct interface *interface, struct saved_interface *ret);
+
+/*
+ * Takes up what another process left, of an interface that was just made and refreshed: its groups' bits, its rules, and
+ * the program, whose fds are in the order of enum redirect_part (closed if this fails). Returns 0 or -errno: then there
+ * is no program, and it is attached anew.
+ */
+int interface_adopt(struct interface *interface, const struct saved_interface *saved,
+		    const struct saved_rule *rules, size_t n_rules, int fds[REDIRECT_PARTS]);
 
 struct queue *interface_find_queue(const struct interface *interface, uint32_t id);
 

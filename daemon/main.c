@@ -15,10 +15,16 @@
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
+#include "daemon/keep.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
+#include "daemon/state.h"
+#include "daemon/store.h"
 
 #define STATUS_INTERVAL_USEC 1000000
+
+/* For consumers to look at the frames that they have, when xdpd stops. */
+#define GRACE_USEC 1000000
 
 struct options {
 	const char *config;
@@ -32,6 +38,17 @@ struct process {
 	struct http *http;
 	char status[128];
 	sd_event_source *telling; /* waits to tell the next */
+	sd_event_source *grace;	  /* until it has to end, once it stops */
+};
+
+/* What was left by the process before. */
+struct remains {
+	struct store *store;
+	struct state_file file;
+	struct state state;
+	bool has_state;
+	int listen_fd; /* -1: none */
+	bool owns_path;
 };
 
 static void print_help(void)
@@ -133,26 +150,6 @@ static void raise_limits(void)
 	}
 }
 
-/* The socket unit's socket, or -1. */
-static int activated_socket(struct failure *why, int *ret)
-{
-	int count = sd_listen_fds(1);
-
-	if (count < 0)
-		return failure(why, -count, "can't take the sockets of the service manager (%s)",
-			       strerrorname_np(-count));
-	if (count > 1)
-		return failure(why, EINVAL,
-			       "the service manager passes %d sockets; xdpd.socket has one", count);
-	if (count == 1 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
-		return failure(
-			why, EINVAL,
-			"the service manager's socket is not a listening UNIX socket of type "
-			"SOCK_SEQPACKET; use ListenSequentialPacket=");
-	*ret = count == 1 ? SD_LISTEN_FDS_START : -1;
-	return 0;
-}
-
 /* ---- on the event loop ---- */
 
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
@@ -228,13 +225,60 @@ static int on_idle(sd_event_source *source, void *context)
 	struct process *process = context;
 	char status[sizeof(process->status)];
 
-	(void)source;
+	if (process->grace && daemon_is_idle(&process->daemon))
+		return sd_event_exit(sd_event_source_get_event(source), 0);
 	describe(&process->daemon, status, sizeof(status));
 	if (!process->telling && strcmp(status, process->status))
 		(void)sd_event_add_time_relative(process->daemon.event, &process->telling,
 						 CLOCK_MONOTONIC, STATUS_INTERVAL_USEC, 0,
 						 on_time_to_tell, process);
 	return 0;
+}
+
+static int on_grace_end(sd_event_source *source, uint64_t now, void *context)
+{
+	(void)source;
+	(void)now;
+	(void)context;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/* Looked at after every event: who is told may leave at once. */
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+			  void *context)
+{
+	struct process *process = context;
+	sd_event *event = sd_event_source_get_event(source);
+
+	(void)info;
+	/* Whoever asks again does not want to wait. */
+	if (process->grace)
+		return sd_event_exit(event, 0);
+	sd_notify(0, "STOPPING=1");
+	daemon_begin_stop(&process->daemon);
+	if (daemon_is_idle(&process->daemon))
+		return sd_event_exit(event, 0);
+	return sd_event_add_time_relative(event, &process->grace, CLOCK_MONOTONIC, GRACE_USEC, 0,
+					  on_grace_end, process);
+}
+
+/*
+ * Everything stays as it is, and the next process goes on with it: this one is just not there any more. So nothing is
+ * freed or closed in order, as that would end it.
+ */
+static int on_restart_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+			     void *context)
+{
+	struct process *process = context;
+
+	if (!process->daemon.keep)
+		return on_stop_signal(source, info, context);
+	keep_soon(process->daemon.keep);
+	if (keep_now(process->daemon.keep) < 0)
+		return on_stop_signal(source, info, context);
+	log_notice("leaves everything to the next process");
+	sd_notify(0, "STOPPING=1");
+	_exit(0);
 }
 
 static int add_signals(sd_event *event, struct process *process)
@@ -248,47 +292,124 @@ static int add_signals(sd_event *event, struct process *process)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
+	r = sd_event_add_signal(event, NULL, SIGTERM, on_stop_signal, process);
 	if (r >= 0)
-		r = sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+		r = sd_event_add_signal(event, NULL, SIGINT, on_stop_signal, process);
 	if (r >= 0)
 		r = sd_event_add_signal(event, NULL, SIGHUP, on_reload_signal, process);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGUSR1, on_restart_signal, process);
 	return r;
 }
 
 /* ---- life ---- */
+
+/* The service manager's fds: a listening socket, and what another process left. */
+static int open_store(struct remains *ret, struct failure *why)
+{
+	int fd, r;
+
+	*ret = (struct remains){.file = STATE_FILE_NONE, .listen_fd = -1};
+	r = store_open(&ret->store, &ret->listen_fd);
+	if (r < 0)
+		return failure(why, -r, "can't take the fds of the service manager (%s)",
+			       strerrorname_np(-r));
+	if (ret->listen_fd >= 0 &&
+	    sd_is_socket_unix(ret->listen_fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
+		return failure(
+			why, EINVAL,
+			"the service manager's socket is not a listening UNIX socket of type "
+			"SOCK_SEQPACKET; use ListenSequentialPacket=");
+	if (ret->listen_fd < 0) {
+		ret->listen_fd = store_take(ret->store, STORE_LISTENING);
+		ret->owns_path = true;
+	}
+	fd = store_take(ret->store, "state");
+	if (fd < 0)
+		return 0;
+	r = state_file_open(&ret->file, fd);
+	if (r == 0)
+		r = state_read(&ret->file, &ret->state);
+	ret->has_state = r == 0;
+	if (r < 0 && r != -ENODATA)
+		log_warning(
+			"can't go on with what the process before left (%s%s): its consumers end",
+			strerrorname_np(-r),
+			r == -EPROTONOSUPPORT ? ", it was a newer version of xdpd" : "");
+	return 0;
+}
+
+/* What was left and not taken is nobody's any more. */
+static void close_remains(struct remains *remains)
+{
+	store_free(remains->store);
+	state_clear(&remains->state);
+	state_file_close(&remains->file);
+}
+
+static int keep_for_the_next(struct daemon *daemon, struct remains *remains, struct failure *why)
+{
+	int r = keep_new(&daemon->keep, daemon, remains->file.fd < 0 ? NULL : &remains->file);
+
+	if (r < 0)
+		return failure(why, -r, "can't make the memory for a restart's state (%s)",
+			       strerrorname_np(-r));
+	if (remains->owns_path)
+		keep_listening(daemon->keep, server_fd(daemon->server));
+	return 0;
+}
+
+static int start_daemon(struct daemon *daemon, struct remains *remains, struct failure *why)
+{
+	int r = server_start(&daemon->server, daemon, TAKE_FD(remains->listen_fd),
+			     remains->owns_path, why);
+
+	if (r == 0)
+		r = keep_for_the_next(daemon, remains, why);
+	if (r < 0)
+		return r;
+	if (remains->has_state && daemon_adopt(daemon, remains->store, &remains->state) < 0)
+		log_warning("can't go on with what the process before left: its consumers end");
+	r = daemon_reconcile(daemon);
+	if (r < 0)
+		return failure(why, -r, "no memory to set up the queues");
+	keep_soon(daemon->keep);
+	(void)keep_now(daemon->keep);
+	return 0;
+}
 
 static int start(struct process *process, sd_event *event, const char *path, struct config *config,
 		 struct failure *why)
 {
 	struct daemon *daemon = &process->daemon;
 	const struct http_sources sources = {on_collect, on_ready_question, daemon};
-	int listen_fd = -1;
+	struct remains remains = {.file = STATE_FILE_NONE, .listen_fd = -1};
 	int r = daemon_init(daemon, event, path, config, why);
 
 	if (r == 0)
-		r = activated_socket(why, &listen_fd);
-	if (r == 0)
-		r = server_start(&daemon->server, daemon, listen_fd, why);
-	if (r == 0 && config->metrics.on)
-		r = http_start(&process->http, event, &config->metrics, &sources, why);
+		r = add_signals(event, process);
 	if (r < 0)
 		return r;
-	r = add_signals(event, process);
-	if (r >= 0)
-		r = sd_event_add_post(event, NULL, on_idle, process);
+	r = open_store(&remains, why);
+	if (r == 0)
+		r = start_daemon(daemon, &remains, why);
+	close_remains(&remains);
+	if (r == 0 && daemon->config->metrics.on)
+		r = http_start(&process->http, event, &daemon->config->metrics, &sources, why);
+	if (r < 0)
+		return r;
+	r = sd_event_add_post(event, NULL, on_idle, process);
 	if (r >= 0)
 		r = sd_event_set_watchdog(event, true);
 	if (r < 0)
 		return failure(why, -r, "can't set up the event loop (%s)", strerrorname_np(-r));
-	r = daemon_reconcile(daemon);
-	if (r < 0)
-		return failure(why, -r, "no memory to set up the queues");
 	daemon->ready = true;
 	log_info("xdpd " XDPD_RELEASE " is ready: control socket %s, metrics %s",
-		 listen_fd < 0 ? config->socket_path : "from the service manager",
-		 config->metrics.on ? config->metrics.text : "off");
+		 server_owns_path(daemon->server) ? daemon->config->socket_path
+						  : "from the service manager",
+		 daemon->config->metrics.on ? daemon->config->metrics.text : "off");
 	on_time_to_tell(NULL, 0, process);
 	sd_notify(0, "READY=1");
 	return 0;
@@ -298,8 +419,10 @@ static void stop(struct process *process)
 {
 	sd_notify(0, "STOPPING=1");
 	process->telling = sd_event_source_disable_unref(process->telling);
+	process->grace = sd_event_source_disable_unref(process->grace);
 	process->http = http_stop(process->http);
 	daemon_stop(&process->daemon);
+	keep_nothing(process->daemon.keep);
 	process->daemon.server = server_stop(process->daemon.server);
 	daemon_free(&process->daemon);
 }

@@ -255,6 +255,13 @@ static void rejoin_rings(struct member *member)
 	go_on(&handoff->completion, completion);
 }
 
+void member_close_remains(const struct member_remains *remains)
+{
+	close_fd(remains->fd);
+	close_fd(remains->tap_fd);
+	close_fd(remains->socket_fd);
+}
+
 int member_adopt(struct member **ret, const struct member_options *options,
 		 const struct member_remains *remains)
 {
@@ -270,13 +277,13 @@ int member_adopt(struct member **ret, const struct member_options *options,
 		member->overrun_seen = remains->overrun;
 		r = place ? map_remains(member) : -EBADMSG;
 	} else {
-		close_fd(remains->fd);
-		close_fd(remains->tap_fd);
+		member_close_remains(remains);
 		if (place)
 			ledger_release(options->ledger, place);
+		return -ENOMEM;
 	}
 	if (r < 0) {
-		if (member && place)
+		if (place)
 			place->socket_fd = -1;
 		close_fd(remains->socket_fd);
 		member_free(member);

@@ -74,6 +74,8 @@ struct member_remains {
 	uint64_t key, overrun;
 };
 
+void member_close_remains(const struct member_remains *remains);
+
 /*
  * One that was there before, with the same options: takes the fds over (they are closed if this fails). Its rings go on
  * where they were. Returns 0 or -errno: -EBADMSG (not its memory, or its place is no such).

@@ -8,9 +8,11 @@
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
 #include "daemon/interface.h"
+#include "daemon/keep.h"
 #include "daemon/names.h"
 #include "daemon/peer.h"
 #include "daemon/share.h"
+#include "daemon/state.h"
 
 /*
  * A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second; what failed for
@@ -295,6 +297,7 @@ static void close_socket(struct queue *queue)
 	if (queue->xsk.fd >= 0 && xsk_statistics(&queue->xsk, &statistics) == 0)
 		statistics_add(&queue->totals->statistics, &statistics);
 	queue->counting = false;
+	keep_no_queue(queue->interface->daemon->keep, queue);
 	xsk_close(&queue->xsk);
 	umem_close(&queue->umem);
 }
@@ -653,6 +656,86 @@ struct queue *queue_free(struct queue *queue)
 	share_free(queue->share);
 	free(queue);
 	return NULL;
+}
+
+/* ---- between processes ---- */
+
+void queue_save(const struct queue *queue, struct saved_queue *ret)
+{
+	const struct config_queue *settings = queue->settings;
+
+	*ret = (struct saved_queue){
+		.key = queue->key,
+		.queue = queue->id,
+		.delivery = settings->delivery,
+		.frames = queue->umem.frames,
+		.frame_size = queue->umem.frame_size,
+		.headroom = queue->umem.headroom,
+		.rx = queue->xsk.rings[XSK_RX].size,
+		.tx = queue->xsk.rings[XSK_TX].size,
+		.fill = queue->xsk.rings[XSK_FILL].size,
+		.completion = queue->xsk.rings[XSK_COMPLETION].size,
+		.receive_frames = queue->receive_frames,
+		.filled = queue->filled,
+		.bind_mode = queue->bind_mode,
+		.counting = queue->counting,
+		.seen_received = queue->seen_received,
+		.seen_transmitted = queue->seen_transmitted,
+		.writable = settings->writable,
+		.seen_bytes = queue->seen_bytes,
+		.unclaimed_packets = queue->unclaimed_packets,
+		.socket_packets = queue->socket_packets,
+	};
+	(void)snprintf(ret->device, sizeof(ret->device), "%s", queue->interface->name);
+	if (queue->share)
+		share_save(queue->share, ret);
+}
+
+static bool is_as_wanted(const struct queue *queue, const struct saved_queue *saved)
+{
+	const struct config_queue *settings = queue->settings;
+
+	return saved->delivery == settings->delivery && saved->frames == settings->frames &&
+	       saved->frame_size == settings->frame_size && saved->headroom == settings->headroom &&
+	       saved->rx == settings->rings.rx && saved->fill == settings->rings.fill &&
+	       saved->completion == settings->rings.completion &&
+	       (!saved->tx || saved->tx == settings->rings.tx) &&
+	       saved->writable == settings->writable;
+}
+
+int queue_adopt(struct queue *queue, const struct saved_queue *saved, int xsk_fd, int umem_fd)
+{
+	const struct config_queue *settings = queue->settings;
+	int r = xsk_fd >= 0 && umem_fd >= 0 && is_as_wanted(queue, saved) ? 0 : -EBADMSG;
+
+	if (r < 0) {
+		close_fd(xsk_fd);
+		close_fd(umem_fd);
+		return r;
+	}
+	r = umem_adopt(&queue->umem, umem_fd, saved->frames, saved->frame_size, saved->headroom,
+		       is_shared(queue));
+	if (r < 0) {
+		close_fd(xsk_fd);
+		return r;
+	}
+	r = xsk_adopt(&queue->xsk, xsk_fd, &settings->rings, saved->tx != 0);
+	if (r < 0) {
+		umem_close(&queue->umem);
+		return r;
+	}
+	queue->key = saved->key;
+	queue->state = XDPD_QUEUE_ATTACHED;
+	queue->receive_frames = saved->receive_frames;
+	queue->filled = saved->filled;
+	queue->bind_mode = saved->bind_mode;
+	queue->counting = saved->counting && xsk_has_rings(&queue->xsk);
+	queue->seen_received = saved->seen_received;
+	queue->seen_transmitted = saved->seen_transmitted;
+	queue->seen_bytes = saved->seen_bytes;
+	queue->unclaimed_packets = saved->unclaimed_packets;
+	queue->socket_packets = saved->socket_packets;
+	return 0;
 }
 
 /* ---- between consumers ---- */

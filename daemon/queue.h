@@ -51,6 +51,7 @@ struct former_consumer {
 struct queue {
 	struct interface *interface;
 	uint32_t id;
+	uint64_t key; /* in the store, while somebody is attached; 0: it is not there */
 	const struct config_queue *settings; /* of the running config */
 	enum xdpd_queue_state state;
 	struct failure why;	    /* for every state but READY and ATTACHED */
@@ -82,6 +83,18 @@ struct queue {
 /* Owned by the interface, ends with queue_free(). NULL: no memory. */
 struct queue *queue_new(struct interface *interface, uint32_t id,
 			const struct config_queue *settings);
+
+struct saved_queue;
+
+/* What the next process has to know of a queue that somebody is attached to. */
+void queue_save(const struct queue *queue, struct saved_queue *ret);
+
+/*
+ * Takes up what another process left, of a queue that was just made: ATTACHED from then on, to whoever is added next. The
+ * fds are taken over (closed if this fails). Returns 0 or -errno: -EBADMSG (they are not what they should be, or not as
+ * the settings want).
+ */
+int queue_adopt(struct queue *queue, const struct saved_queue *saved, int xsk_fd, int umem_fd);
 
 /* It is closed. NULL is fine. Returns NULL. */
 struct queue *queue_free(struct queue *queue);

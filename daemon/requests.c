@@ -98,20 +98,39 @@ static bool may_attach(void *context, const struct access_list *who)
 	return is_admin(session) || peer_is_on(&session->peer, who);
 }
 
+static void send_revoke(struct session *session, int code, const char *why)
+{
+	struct xdpd_error revoke = {.code = (uint32_t)code};
+
+	(void)snprintf(revoke.reason, sizeof(revoke.reason), "%s", why);
+	session_send(session, XDPD_REVOKE, 0, &revoke, sizeof(revoke));
+}
+
+static void on_stopping(void *context, const char *why)
+{
+	send_revoke(context, ESHUTDOWN, why);
+}
+
 static void on_revoked(void *context, int code, const char *why)
 {
 	struct session *session = context;
-	struct xdpd_error revoke = {.code = (uint32_t)code};
 
 	session->attachment = NULL;
-	(void)snprintf(revoke.reason, sizeof(revoke.reason), "%s", why);
-	session_send(session, XDPD_REVOKE, 0, &revoke, sizeof(revoke));
+	/* One that was told that xdpd stops has heard it. */
+	if (!session->daemon->stopping)
+		send_revoke(session, code, why);
 	session_doom(session, DETACH_LEFT);
+}
+
+static int connection_of(void *context)
+{
+	return ((struct session *)context)->fd;
 }
 
 struct attachment_owner session_as_owner(struct session *session)
 {
-	return (struct attachment_owner){session, on_started, may_attach, on_revoked};
+	return (struct attachment_owner){session,    on_started,  may_attach,
+					 on_revoked, on_stopping, connection_of};
 }
 
 static int fail_no_interface(const struct session *session, const char *device, struct failure *why)
@@ -247,6 +266,8 @@ static int handle_attach(struct session *session, void *body, size_t length, str
 		return failure(why, EOPNOTSUPP,
 			       "attach: flags 0x%x are unknown to xdpd %s (EOPNOTSUPP)",
 			       request->flags, XDPD_RELEASE);
+	if (session->daemon->stopping)
+		return failure(why, ESHUTDOWN, "xdpd is stopping (ESHUTDOWN); try again later");
 	if (session->attachment)
 		return failure(why, EISCONN,
 			       "%s queue %u: this connection is attached already (EISCONN); one "

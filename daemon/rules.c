@@ -5,6 +5,7 @@
 
 #include "daemon/cleanup.h"
 #include "daemon/redirect.h"
+#include "daemon/state.h"
 #include "daemon/steering.h"
 
 /* The default is the last. */
@@ -277,4 +278,66 @@ size_t rules_describe(struct rules *rules, struct redirect *redirect,
 		describe(rules, redirect, i, &ret[n++]);
 	describe(rules, redirect, XDPD_RULES_MAX, &ret[n++]);
 	return n;
+}
+
+/* ---- between processes ---- */
+
+static void save_entry(const struct entry *entry, size_t i, struct saved_rule *ret)
+{
+	*ret = (struct saved_rule){
+		.rule = (uint32_t)i,
+		.action = entry->action,
+		.sum = {entry->sum.packets, entry->sum.bytes},
+	};
+	(void)snprintf(ret->match, sizeof(ret->match), "%s", entry->match);
+	(void)snprintf(ret->groups, sizeof(ret->groups), "%s", entry->groups);
+}
+
+size_t rules_save(const struct rules *rules, struct saved_rule *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; rules->in_force && i < ENTRIES; i++)
+		if (rules->in_force->entries[i].match)
+			save_entry(&rules->in_force->entries[i], i, &ret[n++]);
+	return n;
+}
+
+/* A match of a thousand bytes was cut, and counts as another. */
+static bool is_saved_entry(const struct entry *entry, const struct saved_rule *saved)
+{
+	return entry->match && entry->action == saved->action &&
+	       !strcmp(entry->match, saved->match) && !strcmp(entry->groups, saved->groups);
+}
+
+static bool is_saved_set(const struct rule_set *set, const struct saved_rule *entries, size_t n)
+{
+	size_t found = 0, wanted = 0;
+
+	for (size_t i = 0; i < ENTRIES; i++)
+		wanted += set->entries[i].match != NULL;
+	for (size_t i = 0; i < n; i++)
+		found += is_saved_entry(&set->entries[entries[i].rule], &entries[i]);
+	return found == wanted && n == wanted;
+}
+
+void rules_adopt(struct rules *rules, const struct saved_interface *saved,
+		 const struct saved_rule *entries, size_t n)
+{
+	struct rule_set *set = rules->next;
+
+	rules->retired = (struct xdpd_bpf_counter){saved->retired.packets, saved->retired.bytes};
+	rules->plain = (struct xdpd_bpf_counter){saved->plain.packets, saved->plain.bytes};
+	if (!set || rules->in_force)
+		return;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < ENTRIES; j++)
+			if (is_saved_entry(&set->entries[j], &entries[i])) {
+				set->entries[j].sum.packets += entries[i].sum.packets;
+				set->entries[j].sum.bytes += entries[i].sum.bytes;
+			}
+	if (!saved->counting || !is_saved_set(set, entries, n))
+		return;
+	rules->in_force = TAKE_PTR(rules->next);
+	rules->counting = true;
 }

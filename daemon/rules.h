@@ -51,6 +51,19 @@ int rules_put_in_force(struct rules *rules, struct redirect *redirect);
 /* The program is about to go: takes over what it counted. The rules stay wanted. */
 void rules_suspend(struct rules *rules, struct redirect *redirect);
 
+struct saved_interface;
+struct saved_rule;
+
+/* What the next process has to know. Returns how many rules there are: at most XDPD_RULES_MAX + 1. */
+size_t rules_save(const struct rules *rules, struct saved_rule *ret);
+
+/*
+ * Takes up those that another process had put in force, where they are the ones that are wanted; `saved->counting`: its
+ * program has them still. Others are wanted anew, and what the old ones counted is theirs that read the same.
+ */
+void rules_adopt(struct rules *rules, const struct saved_interface *saved,
+		 const struct saved_rule *entries, size_t n);
+
 /*
  * Of those in force, the default last. Returns how many: at most XDPD_RULES_MAX + 1. `seen` is what all programs of
  * the interface ever counted. Where all goes to all the program counts no rule [steering_is_plain()]; but what was seen

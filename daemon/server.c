@@ -50,6 +50,13 @@ void server_count_failure(struct server *server, uint16_t type)
 		server->failures[type - 1]++;
 }
 
+void server_adopt_counts(struct server *server, const uint64_t requests[REQUEST_COUNT],
+			 const uint64_t failures[REQUEST_COUNT])
+{
+	memcpy(server->requests, requests, sizeof(server->requests));
+	memcpy(server->failures, failures, sizeof(server->failures));
+}
+
 void server_count(const struct server *server, uint64_t requests[REQUEST_COUNT],
 		  uint64_t failures[REQUEST_COUNT], uint32_t *sessions)
 {
@@ -305,8 +312,7 @@ static int session_new(struct server *server, int fd)
 	return r;
 }
 
-int server_adopt(struct server *server, int fd, const char *name, bool subscribed,
-		 struct session **ret)
+int server_adopt(struct server *server, int fd, const char *name, struct session **ret)
 {
 	struct session *session;
 	struct failure why;
@@ -316,7 +322,6 @@ int server_adopt(struct server *server, int fd, const char *name, bool subscribe
 		return r;
 	(void)snprintf(session->name, sizeof(session->name), "%s", name);
 	session->greeted = true;
-	session->subscribed = subscribed && quota_subscribe(session->user, &why) == 0;
 	*ret = session;
 	return 0;
 }
@@ -473,7 +478,8 @@ static int add_sources(struct server *server)
 	return 0;
 }
 
-int server_start(struct server **ret, struct daemon *daemon, int listen_fd, struct failure *why)
+int server_start(struct server **ret, struct daemon *daemon, int listen_fd, bool owns_path,
+		 struct failure *why)
 {
 	struct server *server = calloc(1, sizeof(*server));
 	const char *path = daemon->config->socket_path;
@@ -486,10 +492,10 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, stru
 	server->daemon = daemon;
 	server->fd = listen_fd;
 	quota_init(&server->quota);
+	if (owns_path)
+		server->path = strdup(path);
 	if (listen_fd < 0) {
 		r = listen_on_path(&server->fd, path, daemon->config->socket_mode, why);
-		if (r == 0)
-			server->path = strdup(path);
 	} else if (set_nonblocking(listen_fd) < 0) {
 		r = failure(why, errno, "can't make the service manager's socket non-blocking (%s)",
 			    strerrorname_np(errno));
@@ -508,22 +514,6 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, stru
 	return 0;
 }
 
-/* After the last session. */
-static struct server *server_end(struct server *server, bool remove_file)
-{
-	sd_event_source_disable_unref(server->io);
-	sd_event_source_disable_unref(server->bury);
-	sd_event_source_disable_unref(server->retry);
-	sd_event_source_disable_unref(server->pause);
-	if (server->path && remove_file)
-		(void)unlink(server->path);
-	free(server->path);
-	close_fd(server->fd);
-	quota_clear(&server->quota);
-	free(server);
-	return NULL;
-}
-
 struct server *server_stop(struct server *server)
 {
 	if (!server)
@@ -532,25 +522,25 @@ struct server *server_stop(struct server *server)
 		session_doom(session, DETACH_SHUTDOWN);
 	if (server->bury)
 		on_bury(server->bury, server);
-	return server_end(server, true);
-}
-
-struct server *server_leave(struct server *server)
-{
-	if (!server)
-		return NULL;
-	while (server->sessions) {
-		struct session *session = server->sessions;
-
-		server->sessions = session->next;
-		/* Its attachment is the next process's. */
-		session->attachment = NULL;
-		session_free(session);
-	}
-	return server_end(server, false);
+	sd_event_source_disable_unref(server->io);
+	sd_event_source_disable_unref(server->bury);
+	sd_event_source_disable_unref(server->retry);
+	sd_event_source_disable_unref(server->pause);
+	if (server->path)
+		(void)unlink(server->path);
+	free(server->path);
+	close_fd(server->fd);
+	quota_clear(&server->quota);
+	free(server);
+	return NULL;
 }
 
 int server_fd(const struct server *server)
 {
 	return server->fd;
+}
+
+bool server_owns_path(const struct server *server)
+{
+	return server->path != NULL;
 }

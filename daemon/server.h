@@ -18,10 +18,11 @@ struct server;
 struct session;
 
 /*
- * Listens on `listen_fd` (from socket activation, taken over; its path is then somebody else's to remove), or,
- * if that is -1, on the config's path. Returns 0 or -errno with a sentence: -EADDRINUSE (another xdpd).
+ * Listens on `listen_fd` (taken over), or, if that is -1, on the config's path. `owns_path`: the file is the daemon's to
+ * remove at its end, not a service manager's; of a `listen_fd`, whether another process of this daemon made it. Returns 0 or -errno with a sentence: -EADDRINUSE (another xdpd).
  */
-int server_start(struct server **ret, struct daemon *daemon, int listen_fd, struct failure *why);
+int server_start(struct server **ret, struct daemon *daemon, int listen_fd, bool owns_path,
+		 struct failure *why);
 
 /* Disconnects all and removes the socket that it made. NULL is fine. Returns NULL. */
 struct server *server_stop(struct server *server);
@@ -30,17 +31,15 @@ struct server *server_stop(struct server *server);
  * A connection that another process had: takes it over (it is closed if this fails), as one that has said hello under
  * this name and has nothing under way. Returns 0 or -errno.
  */
-int server_adopt(struct server *server, int fd, const char *name, bool subscribed,
-		 struct session **ret);
+int server_adopt(struct server *server, int fd, const char *name, struct session **ret);
 
-/*
- * Forgets all sessions without a word to their peers, who have the next process to talk to; the listening socket's file
- * stays. Returns NULL.
- */
-struct server *server_leave(struct server *server);
-
-/* The listening socket. */
+/* The listening socket, and whether its file is the daemon's to remove. */
 int server_fd(const struct server *server);
+bool server_owns_path(const struct server *server);
+
+/* The counters go on from those of another process. */
+void server_adopt_counts(struct server *server, const uint64_t requests[REQUEST_COUNT],
+			 const uint64_t failures[REQUEST_COUNT]);
 
 /* To subscribers, and to consumers of that queue or interface. The header is filled in here. */
 void server_broadcast(struct server *server, const struct xdpd_event *event);

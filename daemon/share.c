@@ -13,56 +13,7 @@
 #include "daemon/queue.h"
 #include "daemon/quota.h"
 #include "daemon/sealed.h"
-
-struct group_totals {
-	uint64_t receive_packets, receive_bytes, dropped_ring_full, dropped_quota, overrun;
-	uint64_t transmit_packets, transmit_bytes;
-};
-
-struct group {
-	char name[XDPD_NAME_MAX];	   /* empty: the bit is free */
-	const struct config_group *config; /* NULL: made by attaching */
-	uint32_t members;		   /* attached */
-	uint32_t references;		   /* and those that the worker may still touch */
-	struct group_totals totals;	   /* of members that are gone */
-};
-
-/* Not a bit: where a group goes whose bit the config needs. Its members are revoked. */
-#define LIMBO XDPD_GROUPS_MAX
-
-struct share {
-	struct queue *queue;
-	struct group groups[XDPD_GROUPS_MAX + 1]; /* by bit, and LIMBO */
-	struct member *members[ROSTER_MEMBERS];	  /* by slot */
-	uint32_t n_members;
-	struct member *leaving;
-
-	struct worker *worker;	       /* NULL: nobody has joined */
-	struct config_worker settings; /* that it was told */
-	sd_event_source *news;
-	unsigned char *umem; /* mapped while the worker runs */
-	size_t umem_length;
-
-	struct roster *roster; /* the last that was published; NULL: none */
-	struct roster *older;  /* that the worker may still read */
-	uint64_t generation;
-	uint32_t epoch;
-	bool stale; /* members have changed since */
-	bool moved; /* a group has another bit since: what marks of before say is not true any more */
-
-	bool redirected;	      /* the socket is in its slot */
-	struct xdpd_bpf_queue record; /* as the program has it */
-
-	/* of workers that have ended */
-	struct xdpd_worker_record past;
-	struct worker_transmitted transmitted;
-	uint64_t violations;
-};
-
-static const char *device_of(const struct share *share)
-{
-	return share->queue->interface->name;
-}
+#include "daemon/share_internal.h"
 
 struct share *share_new(struct queue *queue)
 {
@@ -71,6 +22,7 @@ struct share *share_new(struct queue *queue)
 	if (!share)
 		return NULL;
 	share->queue = queue;
+	share->ledger = LEDGER_NONE;
 	share_reconfigure(share);
 	return share;
 }
@@ -83,7 +35,7 @@ struct share *share_free(struct share *share)
 
 /* ---- groups ---- */
 
-static uint32_t find_group(const struct share *share, const char *name)
+uint32_t share_find_group(const struct share *share, const char *name)
 {
 	uint32_t bit = 0;
 
@@ -115,7 +67,7 @@ static uint32_t find_bit_elsewhere(const struct share *share, const char *name)
 
 	for (size_t i = 0; i < interface->n_queues; i++) {
 		const struct share *other = interface->queues[i]->share;
-		uint32_t bit = other ? find_group(other, name) : XDPD_GROUPS_MAX;
+		uint32_t bit = other ? share_find_group(other, name) : XDPD_GROUPS_MAX;
 
 		if (bit < XDPD_GROUPS_MAX && !share->groups[bit].name[0])
 			return bit;
@@ -138,7 +90,7 @@ static void place_configured(struct share *share, struct group groups[LIMBO + 1]
 	for (size_t i = 0; i < interface->config->n_groups; i++) {
 		const struct config_group *config = &interface->config->groups[i];
 		uint32_t bit = interface_group_bit(interface, config->name);
-		uint32_t before = find_group(share, config->name);
+		uint32_t before = share_find_group(share, config->name);
 
 		if (before < XDPD_GROUPS_MAX)
 			groups[bit] = share->groups[before];
@@ -166,7 +118,7 @@ static bool move_members(struct share *share, const uint8_t to[LIMBO + 1])
 }
 
 /* As configured, or as large as the kernel's needs leave: half of what can be lent. */
-static uint32_t quota_of(const struct share *share, const struct group *group)
+uint32_t share_quota_of(const struct share *share, const struct group *group)
 {
 	const uint32_t lendable = queue_lendable(share->queue);
 	const uint32_t quota =
@@ -182,7 +134,7 @@ static void apply_quotas(struct share *share)
 
 		if (member && !member->tap)
 			__atomic_store_n(&member->handoff->quota,
-					 quota_of(share, &share->groups[member->group]),
+					 share_quota_of(share, &share->groups[member->group]),
 					 __ATOMIC_RELAXED);
 	}
 }
@@ -313,7 +265,7 @@ static int find_slot(const struct share *share, uid_t uid, uint32_t *ret, struct
 static int find_or_make_group(struct share *share, const char *name, uid_t uid, uint32_t *ret,
 			      struct failure *why)
 {
-	uint32_t bit = find_group(share, name);
+	uint32_t bit = share_find_group(share, name);
 
 	if (bit < XDPD_GROUPS_MAX) {
 		*ret = bit;
@@ -354,6 +306,19 @@ static int choose_mode(const struct share *share, const struct group *group, uin
 	return 0;
 }
 
+/* Made when the first is attached. */
+static int make_ledger(struct share *share)
+{
+	const struct queue *queue = share->queue;
+	const struct handoff_memory memory = {
+		.frames = queue->umem.frames,
+		.receive_frames = queue->receive_frames,
+		.frame_size = queue->umem.frame_size,
+	};
+
+	return share->ledger.content ? 0 : ledger_create(&share->ledger, &memory);
+}
+
 static int fail_create(const struct share *share, int code, struct failure *why)
 {
 	return failure(why, code, "%s queue %u: no memory for a consumer's rings (%s)%s",
@@ -382,13 +347,18 @@ int share_admit(struct share *share, struct attachment *attachment, const char *
 		return r;
 	group = &share->groups[bit];
 	r = choose_mode(share, group, flags, &options.tap, why);
-	options.quota = quota_of(share, group);
+	options.quota = share_quota_of(share, group);
 	if (r == 0) {
-		r = member_create(&member, &options);
+		r = make_ledger(share);
+		options.ledger = &share->ledger;
+		if (r == 0)
+			r = member_create(&member, &options);
 		if (r < 0)
 			fail_create(share, -r, why);
 	}
 	if (r < 0) {
+		if (!share->n_members)
+			ledger_close(&share->ledger);
 		forget_if_unused(group);
 		return r;
 	}
@@ -491,6 +461,8 @@ static uint64_t find_stayers(const struct roster *before, const struct roster *n
 static struct roster *make_roster(struct share *share, bool marks)
 {
 	const struct roster *before = share->roster;
+	/* The first one after another process goes on where the program is. */
+	const bool marked_before = before ? before->classified : share->record.epoch != 0;
 	struct roster *roster = calloc(1, sizeof(*roster));
 	struct audience audience;
 
@@ -511,13 +483,13 @@ static struct roster *make_roster(struct share *share, bool marks)
 			continue;
 		roster->groups |= 1u << group;
 		roster_choose(roster->choice[group], audience.of, audience.n);
-		if (!marks)
+		if (!marks || !(before || marked_before))
 			roster->unmarked |= UINT64_C(1) << roster->choice[group][0];
 	}
 	/* Who gets marks has them from now on. What comes without was redirected for those who were there before. */
 	if (marks && before && !share->moved)
 		roster->unmarked = before->unmarked & find_stayers(before, roster);
-	if (marks && (share->moved || !(before && before->classified)))
+	if (marks && (share->moved || !marked_before))
 		share->epoch++;
 	share->moved = false;
 	roster->classified = marks;
@@ -705,10 +677,24 @@ static void end_worker(struct share *share)
 	share->umem = NULL;
 }
 
-static int start_worker(struct share *share, struct failure *why)
+/* Where each member that is there lies, for a worker that goes on with them. */
+static uint64_t list_places(const struct share *share, struct handoff_member *ret[ROSTER_MEMBERS])
+{
+	uint64_t stay = 0;
+
+	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++) {
+		ret[slot] = share->members[slot] ? share->members[slot]->handoff : NULL;
+		if (ret[slot])
+			stay |= UINT64_C(1) << slot;
+	}
+	return stay;
+}
+
+int share_start_worker(struct share *share, bool recover, struct failure *why)
 {
 	struct queue *queue = share->queue;
 	const size_t length = queue->umem.size + queue->umem.tail_length;
+	struct handoff_member *places[ROSTER_MEMBERS];
 	struct worker_options options = {
 		.device = device_of(share),
 		.queue = queue->id,
@@ -719,6 +705,10 @@ static int start_worker(struct share *share, struct failure *why)
 			   .frame_size = queue->umem.frame_size,
 			   .filled = queue->filled,
 			   .writable = queue->settings->writable},
+		.ledger = &share->ledger,
+		.recover = recover,
+		.members = places,
+		.stay = list_places(share, places),
 	};
 	struct worker_denied denied;
 	void *umem;
@@ -778,7 +768,7 @@ static void stop_worker(struct share *share)
 
 int share_join(struct share *share, struct member *member, struct failure *why)
 {
-	int r = share->worker ? 0 : start_worker(share, why);
+	int r = share->worker ? 0 : share_start_worker(share, false, why);
 
 	if (r == 0) {
 		r = worker_hear(share->worker, member->slot, member->handoff->socket_fd);
@@ -807,166 +797,10 @@ void share_leave(struct share *share, struct member *member)
 		share->leaving = member;
 		share->stale = true;
 	}
-	if (!share->n_members)
-		stop_worker(share);
-	else
+	if (share->n_members) {
 		interface_settle(share->queue->interface);
-}
-
-/* ---- figures ---- */
-
-struct worker_transmitted share_transmitted(const struct share *share)
-{
-	struct worker_transmitted sum = share->transmitted;
-
-	if (share->worker) {
-		struct worker_transmitted now = worker_transmitted(share->worker);
-
-		sum.packets += now.packets;
-		sum.bytes += now.bytes;
+		return;
 	}
-	return sum;
-}
-
-bool share_is_classified(const struct share *share)
-{
-	return share->record.epoch != 0;
-}
-
-void share_describe_worker(const struct share *share, struct xdpd_worker_record *ret)
-{
-	const struct queue *queue = share->queue;
-	const struct config_worker *settings = &queue->settings->worker;
-
-	*ret = (struct xdpd_worker_record){
-		.queue = queue->id,
-		.cpu = settings->cpu >= 0 ? (uint32_t)settings->cpu : UINT32_MAX,
-		.spin_usecs = settings->spin_usecs,
-		.scheduler = (uint32_t)settings->scheduler,
-		.priority = (uint32_t)settings->priority,
-		.violations = share->violations,
-	};
-	(void)snprintf(ret->device, sizeof(ret->device), "%s", device_of(share));
-	if (share->worker) {
-		worker_describe(share->worker, ret);
-	} else if (queue->xsk.fd >= 0) {
-		ret->frames[XDPD_PLACE_KERNEL] = queue->filled;
-		ret->frames[XDPD_PLACE_FREE] = queue->umem.frames - queue->filled;
-	}
-	ret->bursts += share->past.bursts;
-	ret->packets += share->past.packets;
-	ret->busy_ns += share->past.busy_ns;
-	ret->idle_ns += share->past.idle_ns;
-	ret->sleeps += share->past.sleeps;
-	ret->unclaimed += share->past.unclaimed;
-}
-
-static uint64_t read_counter(const uint64_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
-void share_describe_member(struct member *member, struct xdpd_consumer_record *ret)
-{
-	const struct member_counters *counters = &member->handoff->counters;
-
-	ret->receive_packets = read_counter(&counters->receive_packets);
-	ret->receive_bytes = read_counter(&counters->receive_bytes);
-	ret->transmit_packets = read_counter(&counters->transmit_packets);
-	ret->transmit_bytes = read_counter(&counters->transmit_bytes);
-	(void)snprintf(ret->group, sizeof(ret->group), "%s", member->places.group);
-	ret->mode = member->tap ? XDPD_TAP : XDPD_HOLD;
-	ret->quota = member->tap ? 0 : member->handoff->quota;
-	ret->held = __atomic_load_n(&member->handoff->held, __ATOMIC_RELAXED);
-	ret->dropped_ring_full = read_counter(&counters->dropped_ring_full);
-	ret->dropped_quota = read_counter(&counters->dropped_quota);
-	ret->overrun = member_overrun(member);
-	ret->returned = read_counter(&counters->returned);
-	ret->invalid_returns = read_counter(&counters->invalid_returns);
-	ret->transmit_invalid = read_counter(&counters->transmit_invalid);
-	ret->wakeups = read_counter(&counters->wakeups);
-	ret->doorbells = read_counter(&counters->doorbells);
-	ret->dropped = ret->dropped_ring_full + ret->dropped_quota + ret->overrun;
-}
-
-static void add_member(struct xdpd_group_record *ret, struct member *member)
-{
-	struct xdpd_consumer_record record = {};
-
-	share_describe_member(member, &record);
-	ret->held += record.held;
-	ret->receive_packets += record.receive_packets;
-	ret->receive_bytes += record.receive_bytes;
-	ret->dropped_ring_full += record.dropped_ring_full;
-	ret->dropped_quota += record.dropped_quota;
-	ret->overrun += record.overrun;
-	ret->transmit_packets += record.transmit_packets;
-	ret->transmit_bytes += record.transmit_bytes;
-}
-
-static void describe_group(const struct share *share, uint32_t bit, struct xdpd_group_record *ret)
-{
-	const struct group *group = &share->groups[bit];
-
-	*ret = (struct xdpd_group_record){
-		.queue = share->queue->id,
-		.mode = group->config ? group->config->mode : XDPD_HOLD,
-		.members = group->members,
-		.configured = group->config != NULL,
-		.quota = quota_of(share, group),
-		.receive_packets = group->totals.receive_packets,
-		.receive_bytes = group->totals.receive_bytes,
-		.dropped_ring_full = group->totals.dropped_ring_full,
-		.dropped_quota = group->totals.dropped_quota,
-		.overrun = group->totals.overrun,
-		.transmit_packets = group->totals.transmit_packets,
-		.transmit_bytes = group->totals.transmit_bytes,
-	};
-	(void)snprintf(ret->name, sizeof(ret->name), "%s", group->name);
-	(void)snprintf(ret->device, sizeof(ret->device), "%s", device_of(share));
-	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++)
-		if (share->members[slot] && share->members[slot]->group == bit)
-			add_member(ret, share->members[slot]);
-	for (struct member *member = share->leaving; member; member = member->next)
-		if (member->group == bit)
-			add_member(ret, member);
-}
-
-size_t share_describe_groups(struct share *share, struct xdpd_group_record *ret)
-{
-	size_t n = 0;
-
-	for (uint32_t bit = 0; bit < XDPD_GROUPS_MAX; bit++)
-		if (share->groups[bit].name[0])
-			describe_group(share, bit, &ret[n++]);
-	return n;
-}
-
-/* The worker's table tells; before it has one, nobody gets anything. */
-static const struct member *find_taker(const struct share *share, uint32_t bit, uint32_t hash)
-{
-	if (!share->roster || !(share->roster->groups & 1u << bit))
-		return NULL;
-	return share->members[share->roster->choice[bit][hash & (ROSTER_BUCKETS - 1)]];
-}
-
-size_t share_trace(const struct share *share, uint32_t groups, uint32_t hash,
-		   struct xdpd_trace_record *ret)
-{
-	size_t n = 0;
-
-	for (uint32_t bit = 0; bit < XDPD_GROUPS_MAX; bit++) {
-		const struct group *group = &share->groups[bit];
-		const struct member *taker = find_taker(share, bit, hash);
-
-		if (!(groups & 1u << bit) || !group->name[0])
-			continue;
-		ret[n] = (struct xdpd_trace_record){.queue = share->queue->id};
-		(void)snprintf(ret[n].group, sizeof(ret[n].group), "%s", group->name);
-		if (taker)
-			(void)snprintf(ret[n].consumer, sizeof(ret[n].consumer), "%s",
-				       taker->attachment->name);
-		n++;
-	}
-	return n;
+	stop_worker(share);
+	ledger_close(&share->ledger);
 }

@@ -68,6 +68,31 @@ void share_leave(struct share *share, struct member *member);
  */
 bool share_settle(struct share *share, bool names_groups);
 
+/* ---- what outlives the process [share_saved.c] ---- */
+
+struct saved_queue;
+struct saved_group;
+struct saved_consumer;
+
+/* Of a queue that somebody is attached to. Returns how many groups there are: at most XDPD_GROUPS_MAX + 1. */
+void share_save(const struct share *share, struct saved_queue *ret);
+size_t share_save_groups(const struct share *share, struct saved_group *ret);
+void share_save_member(struct member *member, struct saved_consumer *ret);
+
+/* The ledger, to be put into the store; -1: there is none. */
+int share_ledger_fd(const struct share *share);
+
+/*
+ * Takes up what another process left: first the whole, with the ledger (closed if this fails), then its members, then
+ * the worker goes on. Return 0 or -errno, and the queue can't be gone on with: -EBADMSG, -EPROTONOSUPPORT, -ENOMEM.
+ */
+int share_adopt(struct share *share, const struct saved_queue *saved,
+		const struct saved_group *groups, size_t n_groups, int ledger_fd);
+int share_adopt_member(struct share *share, struct attachment *attachment,
+		       const struct saved_consumer *saved, const struct member_remains *remains,
+		       struct member **ret);
+int share_resume(struct share *share, struct failure *why);
+
 /* Packets and bytes that were given to the kernel for transmission, ever. */
 struct worker_transmitted share_transmitted(const struct share *share);
 

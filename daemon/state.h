@@ -39,7 +39,8 @@ struct saved_daemon {
 	uint64_t restarts;
 	uint64_t last_reload;
 	uint64_t last_reload_ok;
-	uint64_t last_key; /* that was given; they are names of fds. In what is read no key is above it */
+	uint64_t
+		last_key; /* that was given; they are names of fds. In what is read no key is above it */
 	/* What is added goes before these, which have records of their own: enumerations grow. */
 	uint64_t disconnects[DETACH_REASON_COUNT];
 	uint64_t violations[VIOLATION_COUNT];
@@ -82,7 +83,8 @@ struct saved_totals {
 	uint32_t zero;
 	uint64_t receive_packets, transmit_packets, transmit_bytes;
 	struct xdp_statistics statistics;
-	struct saved_counter verdicts[XDPD_VERDICT_COUNT]; /* stays the last: the enumeration grows */
+	struct saved_counter
+		verdicts[XDPD_VERDICT_COUNT]; /* stays the last: the enumeration grows */
 };
 
 /* An open one: it has a UMEM and a socket. */
@@ -135,6 +137,8 @@ struct saved_consumer {
 	uint32_t tap;
 	uint64_t member_key;
 	uint64_t overrun;
+	uint32_t place; /* of its member in the ledger */
+	uint32_t zero;
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "daemon/attachment.h"
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
+#include "daemon/keep.h"
 #include "daemon/server.h"
 #include "daemon/share.h"
 
@@ -197,6 +198,9 @@ int status_take(struct daemon *daemon, unsigned int parts, const struct status *
 	for (size_t i = 0; i < daemon->n_interfaces; i++)
 		take_interface(status, parts, daemon->interfaces[i]);
 	take_daemon(status, daemon);
+	/* What is about to be seen is saved before. */
+	keep_soon(daemon->keep);
+	(void)keep_now(daemon->keep);
 	*ret = status;
 	return 0;
 }

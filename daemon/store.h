@@ -43,6 +43,9 @@
 
 #define STORE_WAIT_SECONDS 1
 
+/* The listening socket, where the daemon made it itself. */
+#define STORE_LISTENING "l0.sock"
+
 struct store; /* fds that came back and were not taken yet */
 
 /*

@@ -3,17 +3,18 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "daemon/cleanup.h"
 #include "daemon/sealed.h"
 #include "daemon/uapi.h"
 
-int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t headroom,
-		bool shared)
+static struct umem describe(uint32_t frames, uint32_t frame_size, uint32_t headroom, bool shared)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	const size_t tail = shared ? frames * sizeof(uint32_t) : sizeof(struct xdpd_account);
-	struct umem umem = {
+
+	return (struct umem){
 		.fd = -1,
 		.read_only_fd = -1,
 		.frames = frames,
@@ -22,6 +23,12 @@ int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t
 		.size = (size_t)frames * frame_size,
 		.tail_length = (tail + page - 1) / page * page,
 	};
+}
+
+int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t headroom,
+		bool shared)
+{
+	struct umem umem = describe(frames, frame_size, headroom, shared);
 	int r = sealed_create("xdpd-umem", umem.size + umem.tail_length, &umem.fd);
 
 	if (r == 0 && shared)
@@ -30,6 +37,27 @@ int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t
 		umem_close(&umem);
 		return r;
 	}
+	*ret = umem;
+	return 0;
+}
+
+int umem_adopt(struct umem *ret, int fd, uint32_t frames, uint32_t frame_size, uint32_t headroom,
+	       bool shared)
+{
+	struct umem umem = describe(frames, frame_size, headroom, shared);
+	struct stat status;
+	int r = 0;
+
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+	    (size_t)status.st_size != umem.size + umem.tail_length)
+		r = -EBADMSG;
+	if (r == 0 && shared)
+		r = sealed_open_for_reading(fd, &umem.read_only_fd);
+	if (r < 0) {
+		close_fd(fd);
+		return r;
+	}
+	umem.fd = fd;
 	*ret = umem;
 	return 0;
 }

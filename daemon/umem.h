@@ -43,6 +43,13 @@ int umem_create(struct umem *ret, uint32_t frames, uint32_t frame_size, uint32_t
 		bool shared);
 
 /*
+ * One that another process made, of these sizes: takes the fd over (it is closed if this fails). Returns 0 or -errno:
+ * -EBADMSG (not a memfd of that size).
+ */
+int umem_adopt(struct umem *ret, int fd, uint32_t frames, uint32_t frame_size, uint32_t headroom,
+	       bool shared);
+
+/*
  * Registers the frames with an AF_XDP socket [XDP_UMEM_REG]: the kernel pins the pages, so the mapping that
  * the call needs is gone when it returns. Returns 0 or -errno: -ENOBUFS when the locked memory limit of the
  * user is spent, -ENOMEM.

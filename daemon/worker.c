@@ -506,15 +506,6 @@ void worker_halt(struct worker *worker)
 	take_snapshot(worker);
 }
 
-struct worker *worker_leave(struct worker *worker)
-{
-	if (!worker)
-		return NULL;
-	if (!worker->halted)
-		end_thread(worker);
-	return discard(worker);
-}
-
 struct worker *worker_stop(struct worker *worker)
 {
 	if (!worker)

@@ -61,12 +61,6 @@ int worker_start(struct worker **ret, const struct worker_options *options,
  */
 void worker_halt(struct worker *worker);
 
-/*
- * Ends the thread and frees it, and leaves the hand-off in its ledger as it is, for another process. NULL is fine.
- * Returns NULL.
- */
-struct worker *worker_leave(struct worker *worker);
-
 /* Does that if need be, and frees it. NULL is fine. Returns NULL. */
 struct worker *worker_stop(struct worker *worker);
 
