@@ -23,7 +23,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -90,7 +90,8 @@ static bool receive_text(int line, char text[TEXT_MAX], int *ret_fd)
 
 /* ---- the child ---- */
 
-static volatile sig_atomic_t term_status = -1;
+static int term_status;
+static bool ignores; /* signals */
 
 static void on_child_signal(int number)
 {
@@ -154,8 +155,7 @@ static void obey(char *order, int fd, struct store *store)
 	if (strncmp(order, "term ", 5) == 0)
 		term_status = atoi(about);
 	if (strncmp(order, "ignore", 6) == 0) {
-		signal(SIGTERM, SIG_IGN);
-		signal(SIGUSR1, SIG_IGN);
+		ignores = true;
 		signal(SIGABRT, SIG_IGN);
 	}
 	if (strncmp(order, "notify ", 7) == 0)
@@ -201,16 +201,19 @@ static void obey(char *order, int fd, struct store *store)
 static int child_main(bool uses_store)
 {
 	static char text[TEXT_MAX];
-	const struct sigaction action = {.sa_handler = on_child_signal, .sa_flags = SA_RESTART};
+	struct pollfd inputs[2] = {{.events = POLLIN}, {.events = POLLIN}};
+	struct signalfd_siginfo info;
+	sigset_t signals;
 	struct store *store = NULL;
 	char **names = NULL;
 	int listen_fd = -1, fd, n;
 	size_t length;
 
-	sigaction(SIGUSR1, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	term_status = 0;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
 	n = sd_listen_fds_with_names(0, &names);
 	length = (size_t)snprintf(text, sizeof(text), "started %d", n);
 	for (int i = 0; i < n; i++)
@@ -218,9 +221,18 @@ static int child_main(bool uses_store)
 	if (uses_store && store_open(&store, &listen_fd) < 0)
 		_exit(96);
 	send_text(0, text, -1);
-	while (receive_text(0, text, &fd)) {
+	inputs[1].fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	while (poll(inputs, 2, -1) >= 0) {
+		if (inputs[1].revents && read(inputs[1].fd, &info, sizeof(info)) == sizeof(info))
+			on_child_signal((int)info.ssi_signo);
+		if (!inputs[0].revents)
+			continue;
+		if (!receive_text(0, text, &fd))
+			break;
 		obey(text, fd, store);
 		close_fd(fd);
+		if (ignores)
+			inputs[1].fd = -1;
 	}
 	_exit(0);
 }
