@@ -43,11 +43,12 @@ void fdstore_clear(struct fdstore *store)
 /* Where kcmp() is not to be had (a container's seccomp), the same name for the same inode has to do. */
 static bool is_same_file(const struct fdstore_entry *one, const struct fdstore_entry *other)
 {
-	pid_t self = getpid();
+	pid_t self;
 	long r;
 
-	if (one->device != other->device || one->inode != other->inode)
+	if (one->inode != other->inode || one->device != other->device)
 		return false;
+	self = getpid();
 	r = syscall(SYS_kcmp, self, self, KCMP_FILE, one->fd, other->fd);
 	return r < 0 ? strcmp(one->name, other->name) == 0 : r == 0;
 }
