@@ -247,6 +247,14 @@ static void sleep_until_woken(struct worker *worker, struct patience *patience)
 	worker->mark = now_ns();
 }
 
+static void wait_for_kick(struct worker *worker)
+{
+	struct pollfd fd = {.fd = worker->kick_fd, .events = POLLIN};
+
+	if (poll(&fd, 1, -1) > 0)
+		drain_fd(worker->kick_fd);
+}
+
 static bool spun_enough(struct worker *worker)
 {
 	uint64_t now;
@@ -286,6 +294,11 @@ static void *run(void *context)
 		uint32_t moved;
 
 		adopt(worker);
+		/* Nobody is known yet who frames could be handed to: they wait. */
+		if (!worker->adopted) {
+			wait_for_kick(worker);
+			continue;
+		}
 		moved = handoff_run(handoff);
 		if (handoff->wake)
 			wake_members(worker);

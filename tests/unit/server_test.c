@@ -72,7 +72,7 @@ static int serve(int ready_fd)
 	log_open(LOG_EMERG);
 	if (sd_event_new(&event) < 0 ||
 	    daemon_init(&daemon, event, "test", make_config(), &why) < 0 ||
-	    server_start(&daemon.server, &daemon, -1, &why) < 0 ||
+	    server_start(&daemon.server, &daemon, -1, true, &why) < 0 ||
 	    http_start(&http, event, &daemon.config->metrics, &sources, &why) < 0)
 		return 98;
 	daemon_reconcile(&daemon);
@@ -793,7 +793,7 @@ static int start_here(const char *here, int listen_fd, struct failure *why)
 	assert_int_equal(daemon_init(&daemon, event, "test", make_config(), why), 0);
 	free(daemon.config->socket_path);
 	daemon.config->socket_path = strdup(here);
-	r = server_start(&daemon.server, &daemon, listen_fd, why);
+	r = server_start(&daemon.server, &daemon, listen_fd, listen_fd < 0, why);
 	daemon.server = server_stop(r == 0 ? daemon.server : NULL);
 	daemon_free(&daemon);
 	sd_event_unref(event);
