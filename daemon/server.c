@@ -492,14 +492,15 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, bool
 	server->daemon = daemon;
 	server->fd = listen_fd;
 	quota_init(&server->quota);
-	if (owns_path)
-		server->path = strdup(path);
 	if (listen_fd < 0) {
 		r = listen_on_path(&server->fd, path, daemon->config->socket_mode, why);
 	} else if (set_nonblocking(listen_fd) < 0) {
 		r = failure(why, errno, "can't make the service manager's socket non-blocking (%s)",
 			    strerrorname_np(errno));
 	}
+	/* Not before it is there: what somebody else has there is not ours to remove. */
+	if (r == 0 && owns_path)
+		server->path = strdup(path);
 	if (r == 0) {
 		r = add_sources(server);
 		if (r < 0)
