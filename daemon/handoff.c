@@ -117,6 +117,7 @@ void handoff_stock(struct handoff *h)
 			outdate(h, frame);
 		*xdpd_ring_address(&h->fill, h->fill.own + i) = (uint64_t)frame << h->frame_shift;
 	}
+	in_this_order();
 	xdpd_ring_advance(&h->fill, count);
 	record_given(h);
 	h->with_kernel += count;
@@ -162,10 +163,12 @@ static uint32_t refill(struct handoff *h, uint32_t slot, uint32_t count)
 		/* Overwritten by the next unless this was the last holder. */
 		to[freed] = frame << shift;
 		freed += !(held & keep);
+		in_this_order();
 		h->step.freed = freed;
 		in_this_order();
 		holders[frame] = held & keep;
 	}
+	in_this_order();
 	xdpd_ring_advance(&h->fill, freed);
 	h->recorded = h->fill.own;
 	h->with_kernel += freed;
@@ -212,27 +215,6 @@ static uint32_t set_free(struct handoff *h, uint32_t slot, uint32_t count)
 	return i;
 }
 
-/* After a crash: the first entries may be those that were taken back before it. What is not held then is passed over. */
-static uint32_t take_doubtful(struct handoff *h, uint32_t slot, uint32_t count, uint32_t *held)
-{
-	struct handoff_member *member = h->roster->member[slot];
-	uint32_t i;
-
-	if (count > member->doubtful)
-		count = member->doubtful;
-	for (i = 0; i < count; i++) {
-		uint64_t frame =
-			read_address(&member->fill, member->fill.own + i) >> h->frame_shift;
-
-		if (!can_take_back(h, slot, frame))
-			continue;
-		take_bit(h, slot, (uint32_t)frame);
-		(*held)++;
-	}
-	member->doubtful -= count;
-	return count;
-}
-
 /* Nothing else is to be minded when a frame comes back: no tap, no frame in transmission as it is. */
 static bool can_refill(struct handoff *h, uint32_t count)
 {
@@ -254,7 +236,7 @@ static uint32_t collect_from(struct handoff *h, uint32_t slot)
 {
 	struct handoff_member *member = h->roster->member[slot];
 	struct xdpd_ring *returns = &member->fill;
-	uint32_t count, taken, valid, bad = 0;
+	uint32_t count, taken;
 
 	count = xdpd_ring_available(returns, COLLECT_MAX);
 	if (!count)
@@ -264,19 +246,13 @@ static uint32_t collect_from(struct handoff *h, uint32_t slot)
 		return 0;
 	}
 	begin_collecting(h, slot, count);
-	if (unlikely(member->doubtful)) {
-		valid = 0;
-		taken = take_doubtful(h, slot, count, &valid);
-	} else {
-		taken = valid =
-			can_refill(h, count) ? refill(h, slot, count) : set_free(h, slot, count);
-		bad = count - taken;
-	}
-	if (unlikely(bad))
+	taken = can_refill(h, count) ? refill(h, slot, count) : set_free(h, slot, count);
+	if (unlikely(taken < count))
 		reject_return(h, slot,
 			      read_address(returns, returns->own + taken) >> h->frame_shift);
-	set(&member->held, member->held - valid);
-	add(&member->counters.returned, valid);
+	set(&member->held, member->held - taken);
+	add(&member->counters.returned, taken);
+	in_this_order();
 	if (taken)
 		xdpd_ring_advance(returns, taken);
 	end_step(h);
@@ -417,6 +393,9 @@ static void lend_burst(struct handoff *h)
 		lend(h, step->frames[i], step->holders[i]);
 	FOR_EACH_SLOT(slot, step->slots)
 		publish(h->roster->member[slot]);
+	put(&h->counters.bursts, step->counters.bursts);
+	put(&h->counters.packets, step->counters.packets);
+	put(&h->counters.unclaimed, step->counters.unclaimed);
 	/* A tap's entries of the next burst are not seen before the index of this one. */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
@@ -493,7 +472,7 @@ static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint3
 	FOR_EACH_SLOT(slot, taps)
 		write_tap_burst(h, slot, burst, count);
 	if (!takers)
-		add(&h->counters.unclaimed, count);
+		h->step.counters.unclaimed += count;
 }
 
 /* Who gets what of a burst whose frames go different ways: by frame the members, and by member the frames. */
@@ -557,8 +536,7 @@ static void read_marks(struct handoff *h, const struct xdp_desc *burst, uint32_t
 	}
 	routing->any = any;
 	routing->all = all;
-	if (unlikely(unclaimed))
-		add(&h->counters.unclaimed, unclaimed);
+	h->step.counters.unclaimed += unclaimed;
 }
 
 /* From a column for each frame to a row for each member. */
@@ -662,6 +640,9 @@ uint32_t handoff_receive(struct handoff *h)
 	h->step.kernel = h->rx.own;
 	h->step.count = count;
 	h->step.slots = 0;
+	h->step.counters.bursts = h->counters.bursts + 1;
+	h->step.counters.packets = h->counters.packets + count;
+	h->step.counters.unclaimed = h->counters.unclaimed;
 	for (uint32_t i = 0; i < count; i++)
 		h->step.frames[i] = frame_of(h, burst[i].addr);
 	if (h->roster->classified)
@@ -673,8 +654,6 @@ uint32_t handoff_receive(struct handoff *h)
 	end_step(h);
 	h->with_kernel -= count;
 	note_sleepers(h, h->step.slots);
-	add(&h->counters.bursts, 1);
-	add(&h->counters.packets, count);
 	return count;
 }
 
@@ -744,6 +723,7 @@ static void put_on_wire(struct handoff *h, struct outlet *outlet, uint64_t addre
 		h->step.slots = 0;
 		begin_step(h, STEP_PREPARE);
 	}
+	h->step.frames[outlet->staged] = frame_of(h, address);
 	*xdpd_ring_desc(&h->tx, h->tx.own + outlet->staged++) =
 		(struct xdp_desc){.addr = address, .len = length};
 	in_this_order();
@@ -892,6 +872,8 @@ static void take_from_senders(struct handoff *h)
 		put(&member->counters.transmit_packets, next->transmit_packets);
 		put(&member->counters.transmit_bytes, next->transmit_bytes);
 	}
+	put(&h->counters.transmit_packets, h->step.counters.transmit_packets);
+	put(&h->counters.transmit_bytes, h->step.counters.transmit_bytes);
 }
 
 /* What was prepared: the packets are the kernel's and the senders' entries are taken. */
@@ -901,7 +883,7 @@ static void take_transmit_step(struct handoff *h)
 
 	move_to(&h->tx, step->kernel + step->count);
 	for (uint32_t i = 0; i < step->count; i++)
-		h->free[frame_of(h, xdpd_ring_desc(&h->tx, step->kernel + i)->addr)] = 0;
+		h->free[step->frames[i]] = 0;
 	take_from_senders(h);
 }
 
@@ -943,11 +925,11 @@ uint32_t handoff_transmit(struct handoff *h)
 full:
 	if (!total)
 		return 0;
+	h->step.counters.transmit_packets = h->counters.transmit_packets + outlet.staged;
+	h->step.counters.transmit_bytes = h->counters.transmit_bytes + outlet.bytes;
 	begin_step(h, STEP_TRANSMIT);
 	take_transmit_step(h);
 	end_step(h);
-	add(&h->counters.transmit_packets, outlet.staged);
-	add(&h->counters.transmit_bytes, outlet.bytes);
 	note_sleepers(h, h->step.slots);
 	return total;
 }
@@ -1013,20 +995,24 @@ static void tell_senders(struct handoff *h)
 	}
 }
 
-static void take_complete_step(struct handoff *h)
+/* Taken once more, what has ended does not end again. */
+static void end_transmissions(struct handoff *h)
 {
 	const struct handoff_step *step = &h->step;
 
-	for (uint32_t i = 0; h->completion.own == step->kernel && i < step->count; i++) {
-		uint32_t frame = frame_of(h, *xdpd_ring_address(&h->completion, step->kernel + i));
-
-		if (frame >= h->receive_frames)
-			stack_frame(h, frame);
+	for (uint32_t i = 0; i < step->count; i++) {
+		if (step->frames[i] >= h->receive_frames)
+			stack_frame(h, step->frames[i]);
 		else
-			end_transmission(h, frame);
+			end_transmission(h, step->frames[i]);
 	}
 	tell_senders(h);
-	move_to(&h->completion, step->kernel + step->count);
+}
+
+static void take_complete_step(struct handoff *h)
+{
+	end_transmissions(h);
+	move_to(&h->completion, h->step.kernel + h->step.count);
 }
 
 uint32_t handoff_complete(struct handoff *h)
@@ -1041,10 +1027,11 @@ uint32_t handoff_complete(struct handoff *h)
 	h->step.kernel = h->completion.own;
 	h->step.count = count;
 	h->step.slots = 0;
-	for (uint32_t i = 0; h->forwarded && i < count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		uint64_t address = *xdpd_ring_address(&h->completion, h->completion.own + i);
 		uint32_t frame = frame_of(h, address);
 
+		h->step.frames[i] = frame;
 		if (frame < h->receive_frames)
 			prepare_completion(h, frame, address);
 	}
@@ -1058,6 +1045,9 @@ uint32_t handoff_complete(struct handoff *h)
 
 /* ---- rosters ---- */
 
+/* Whoever runs before the first roster serves nobody. */
+static const struct roster nobody;
+
 static void take_all_back(struct handoff *h, uint32_t slot)
 {
 	for (uint32_t frame = 0; frame < h->receive_frames; frame++) {
@@ -1068,6 +1058,18 @@ static void take_all_back(struct handoff *h, uint32_t slot)
 	}
 }
 
+/* What the loop may have owed them when it died: to wake them, to tell of them, not to be woken itself. */
+static void greet(struct handoff *h)
+{
+	uint32_t slot;
+
+	note_sleepers(h, h->serving);
+	FOR_EACH_SLOT(slot, h->roster->members)
+		if (h->roster->member[slot]->violation != VIOLATION_NONE)
+			h->violated |= SLOT(slot);
+	handoff_awake(h);
+}
+
 void handoff_adopt(struct handoff *h, const struct roster *roster)
 {
 	const struct roster *before = h->roster;
@@ -1075,7 +1077,7 @@ void handoff_adopt(struct handoff *h, const struct roster *roster)
 
 	h->serving = 0;
 	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++) {
-		const struct handoff_member *member = roster->member[slot];
+		struct handoff_member *member = roster->member[slot];
 
 		if (before->member[slot] && before->member[slot] != member)
 			take_all_back(h, slot);
@@ -1083,6 +1085,10 @@ void handoff_adopt(struct handoff *h, const struct roster *roster)
 			stay |= SLOT(slot);
 		if (member && member->violation == VIOLATION_NONE)
 			h->serving |= SLOT(slot);
+		/* From here on the column is its own, not of who had the slot before. */
+		in_this_order();
+		if (member)
+			member->joined = 1;
 	}
 	/* What was to be said of who had a slot before is not said of who has it now. */
 	h->wake &= stay & roster->members;
@@ -1091,6 +1097,8 @@ void handoff_adopt(struct handoff *h, const struct roster *roster)
 		h->interrupted = false;
 	h->stock = roster->taps ? h->stock_with_taps : h->stock_all;
 	h->roster = roster;
+	if (before == &nobody)
+		greet(h);
 }
 
 /* ---- all of it ---- */
@@ -1203,9 +1211,6 @@ void handoff_places(const struct handoff *h, uint32_t ret[XDPD_PLACE_COUNT])
 
 /* ---- life ---- */
 
-/* Whoever runs before the first roster serves nobody. */
-static const struct roster nobody;
-
 static uint32_t power_of_two_from(uint32_t least)
 {
 	uint32_t power = 1;
@@ -1285,7 +1290,11 @@ int handoff_init(struct handoff *ret, const struct handoff_memory *memory,
 		enqueue(&h, frame);
 	for (uint32_t frame = memory->frames; frame-- > h.receive_frames;)
 		stack_frame(&h, frame);
+	/* Whoever takes it up sees it whole or not at all. */
+	h.frames = 0;
 	*ret = h;
+	in_this_order();
+	ret->frames = memory->frames;
 	return 0;
 }
 
@@ -1297,148 +1306,225 @@ void handoff_clear(struct handoff *h)
 
 /* ---- after a crash ---- */
 
+/* Whether there is anything to go on with, and a step that is one. What is left of a step that is done may be anything. */
 static bool is_plausible(const struct handoff *h, const struct handoff_memory *memory)
 {
-	return h->frames == memory->frames && h->receive_frames == memory->receive_frames &&
-	       h->frame_size == memory->frame_size && h->step.kind <= STEP_COMPLETE &&
-	       h->step.count <= COLLECT_MAX && h->step.slot < ROSTER_MEMBERS &&
-	       h->step.least <= HANDOFF_BURST && h->step.freed <= h->step.count &&
-	       (h->step.kind == STEP_COLLECT || h->step.count <= HANDOFF_BURST);
-}
-
-/* What we published is ours; where the process ended between the two, it is published now. */
-static void rejoin(struct xdpd_ring *ring, uint32_t own)
-{
-	if (ring->size)
-		move_to(ring, own);
-}
-
-/* At most a ring's worth of entries can have been moved and not published. */
-static bool is_close(const struct xdpd_ring *ring, uint32_t own)
-{
-	return !ring->size || own - ring->own <= ring->size;
-}
-
-/* Frames at the indices [from, to) of a ring of addresses: within bounds. */
-static bool are_frames(const struct handoff *h, const struct xdpd_ring *ring, uint32_t from,
-		       uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		if (*xdpd_ring_address(ring, from + i) >> h->frame_shift >= h->frames)
-			return false;
-	return true;
-}
-
-/* Which of the member's entries were taken is not known; so that a frame is not held any more is no lie of its. */
-static void doubt_entries(struct handoff *h)
-{
-	struct handoff_member *member = h->roster->member[h->step.slot];
-
-	if (member && member->fill.own == h->step.member)
-		member->doubtful = h->step.count;
-}
-
-/* Entries written and not published: their frames are in no ring and with nobody. */
-static void finish_collecting(struct handoff *h)
-{
-	const struct handoff_step *step = &h->step;
-	uint32_t freed = step->freed;
-
-	doubt_entries(h);
-	if (h->fill.own != step->kernel)
-		return;
-	/* The last one's holder is taken off after it is counted. */
-	if (freed &&
-	    h->holders[frame_of(h, *xdpd_ring_address(&h->fill, step->kernel + freed - 1))])
-		freed--;
-	move_to(&h->fill, step->kernel + freed);
-	h->recorded = h->fill.own;
-}
-
-/* The packets are not sent; who wanted that finds its entries where they were. */
-static void undo_preparing(struct handoff *h)
-{
 	const struct handoff_step *step = &h->step;
 
-	for (uint32_t i = 0; h->tx.own == step->kernel && i < step->count; i++) {
-		uint32_t frame = frame_of(h, xdpd_ring_desc(&h->tx, step->kernel + i)->addr);
-
-		if (frame < h->receive_frames)
-			h->senders[frame] = HANDOFF_NOBODY;
+	if (h->frames != memory->frames || h->receive_frames != memory->receive_frames ||
+	    h->frame_size != memory->frame_size)
+		return false;
+	switch (step->kind) {
+	case STEP_NONE:
+		return true;
+	case STEP_RECEIVE:
+		return step->count <= HANDOFF_BURST && step->least <= step->count;
+	case STEP_COLLECT:
+		return step->count <= COLLECT_MAX && step->freed <= step->count &&
+		       step->slot < ROSTER_MEMBERS;
+	case STEP_PREPARE:
+	case STEP_TRANSMIT:
+	case STEP_COMPLETE:
+		return step->count <= HANDOFF_BURST;
+	default:
+		return false;
 	}
 }
 
-static bool are_packets(const struct handoff *h, uint32_t from, uint32_t count)
+/* What we published is ours; between the two lies at most what the other side can have put there. */
+static bool can_go_on(const struct xdpd_ring *ring, uint32_t own, bool consumes)
 {
+	const uint32_t moved = own - ring->own;
+
+	if (!ring->size)
+		return true;
+	return consumes ? ring->peer - ring->own <= ring->size && moved <= ring->peer - ring->own
+			: moved <= ring->size && own - ring->peer <= ring->size;
+}
+
+/* Takes the kernel's rings up where they were left. */
+static bool go_on_in_rings(struct handoff *now, const struct handoff *before)
+{
+	if (!can_go_on(&now->rx, before->rx.own, true) ||
+	    !can_go_on(&now->fill, before->fill.own, false) ||
+	    !can_go_on(&now->tx, before->tx.own, false) ||
+	    !can_go_on(&now->completion, before->completion.own, true))
+		return false;
+	now->rx.own = before->rx.own;
+	now->fill.own = before->fill.own;
+	now->tx.own = before->tx.own;
+	now->completion.own = before->completion.own;
+	now->recorded = before->recorded;
+	return true;
+}
+
+/* Frames for reception at `count` indices of the fill ring, from `from` on. */
+static bool are_frames(const struct handoff *h, uint32_t from, uint32_t count)
+{
+	if (count > h->fill.size)
+		return false;
 	for (uint32_t i = 0; i < count; i++)
-		if (xdpd_ring_desc(&h->tx, from + i)->addr >> h->frame_shift >= h->frames)
+		if (*xdpd_ring_address(&h->fill, from + i) >> h->frame_shift >= h->receive_frames)
 			return false;
 	return true;
 }
 
-/* Whether all that it names is there. */
-static bool step_is_sound(const struct handoff *h)
+/* Whether our index is where the step began, or where it ends. */
+static bool is_where(const struct handoff_step *step, uint32_t own)
+{
+	return own == step->kernel || own == step->kernel + step->count;
+}
+
+static bool names_frames(const struct handoff *h)
+{
+	const uint32_t end = h->step.kind == STEP_RECEIVE ? h->receive_frames : h->frames;
+
+	for (uint32_t i = 0; i < h->step.count; i++)
+		if (h->step.frames[i] >= end)
+			return false;
+	return true;
+}
+
+/* The entries were the kernel's when the step began, and are until it ends. */
+static bool is_received(const struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+
+	if (h->rx.own != step->kernel)
+		return true;
+	if (step->count > h->rx.peer - h->rx.own)
+		return false;
+	for (uint32_t i = 0; i < step->count; i++)
+		if (xdpd_ring_desc(&h->rx, step->kernel + i)->addr >> h->frame_shift !=
+		    step->frames[i])
+			return false;
+	return true;
+}
+
+static bool is_ahead(const struct xdpd_ring *ring, uint32_t next, uint32_t limit)
+{
+	return next - ring->own <= (ring->size ? limit : 0);
+}
+
+/* No index of a member moves further than a burst. */
+static bool members_are_ahead(const struct handoff *h)
+{
+	uint32_t slot;
+
+	FOR_EACH_SLOT(slot, h->step.slots) {
+		const struct handoff_member *member = h->roster->member[slot];
+		const struct handoff_next *next = &member->next;
+		const bool receives = h->step.kind == STEP_RECEIVE;
+
+		if (receives && !is_ahead(&member->rx, next->rx, h->step.count))
+			return false;
+		if (h->step.kind == STEP_TRANSMIT &&
+		    !is_ahead(&member->tx, next->tx, h->step.count))
+			return false;
+		if (!receives && (!member->completion.size ||
+				  !is_ahead(&member->completion, next->completion, h->step.count)))
+			return false;
+	}
+	return true;
+}
+
+/* Whether the step is about what is there. Of a new socket's rings it never is. */
+static bool step_is_sound(const struct handoff *h, bool fresh)
 {
 	const struct handoff_step *step = &h->step;
 
 	switch (step->kind) {
 	case STEP_RECEIVE:
-		for (uint32_t i = 0; i < step->count; i++)
-			if (step->frames[i] >= h->receive_frames)
-				return false;
-		return true;
+		return names_frames(h) && members_are_ahead(h) &&
+		       (fresh || (is_where(step, h->rx.own) && is_received(h)));
 	case STEP_COLLECT:
-		return are_frames(h, &h->fill, step->kernel, step->freed);
+		return fresh || h->fill.own != step->kernel ||
+		       (are_frames(h, step->kernel, step->freed) &&
+			step->freed <= h->fill.size - (h->fill.own - h->fill.peer));
 	case STEP_PREPARE:
+		return names_frames(h) && (fresh || h->tx.own == step->kernel);
 	case STEP_TRANSMIT:
-		return h->tx.size && are_packets(h, step->kernel, step->count);
+		return names_frames(h) && members_are_ahead(h) &&
+		       (fresh || (is_where(step, h->tx.own) &&
+				  step->kernel + step->count - h->tx.peer <= h->tx.size));
 	case STEP_COMPLETE:
-		return h->completion.size &&
-		       are_frames(h, &h->completion, step->kernel, step->count);
+		return names_frames(h) && members_are_ahead(h) &&
+		       (fresh || (is_where(step, h->completion.own) &&
+				  step->kernel + step->count - h->completion.own <=
+					  h->completion.peer - h->completion.own));
 	default:
 		return true;
 	}
 }
 
-/* What the members see of it. The kernel's rings that it was about are gone. */
-static void finish_for_members(struct handoff *h)
+/* Entries written and not published: their frames are in no ring and with nobody. */
+static void publish_freed(struct handoff *h)
+{
+	uint32_t freed = h->step.freed;
+
+	if (h->fill.own != h->step.kernel)
+		return;
+	/* The last one's holder is taken off after it is counted. */
+	if (freed &&
+	    h->holders[frame_of(h, *xdpd_ring_address(&h->fill, h->step.kernel + freed - 1))])
+		freed--;
+	move_to(&h->fill, h->step.kernel + freed);
+}
+
+/* Some of the entries were taken: what the member does not hold any more is no lie of its. */
+static void collect_rest(struct handoff *h)
+{
+	const struct handoff_step *step = &h->step;
+	struct handoff_member *member = h->roster->member[step->slot];
+
+	if (!member || !member->fill.size || member->fill.own != step->member)
+		return;
+	for (uint32_t i = 0; i < step->count; i++) {
+		uint64_t frame = read_address(&member->fill, step->member + i) >> h->frame_shift;
+
+		if (can_take_back(h, step->slot, frame))
+			take_bit(h, step->slot, (uint32_t)frame);
+	}
+	in_this_order();
+	move_to(&member->fill, step->member + step->count);
+}
+
+/* The packets are not sent; who wanted that finds its entries where they were. */
+static void undo_preparing(struct handoff *h)
+{
+	for (uint32_t i = 0; i < h->step.count; i++)
+		if (h->step.frames[i] < h->receive_frames)
+			h->senders[h->step.frames[i]] = HANDOFF_NOBODY;
+}
+
+/* Of a new socket's rings nothing is moved. */
+static void finish_step(struct handoff *h, bool fresh)
 {
 	switch (h->step.kind) {
 	case STEP_RECEIVE:
 		lend_burst(h);
+		if (!fresh)
+			move_to(&h->rx, h->step.kernel + h->step.count);
 		break;
 	case STEP_COLLECT:
-		doubt_entries(h);
-		break;
-	case STEP_TRANSMIT:
-		take_from_senders(h);
-		break;
-	case STEP_COMPLETE:
-		tell_senders(h);
-		break;
-	default:
-		break;
-	}
-	end_step(h);
-}
-
-static void finish_step(struct handoff *h)
-{
-	switch (h->step.kind) {
-	case STEP_RECEIVE:
-		take_receive_step(h);
-		break;
-	case STEP_COLLECT:
-		finish_collecting(h);
+		if (!fresh)
+			publish_freed(h);
+		collect_rest(h);
 		break;
 	case STEP_PREPARE:
 		undo_preparing(h);
 		break;
 	case STEP_TRANSMIT:
-		take_transmit_step(h);
+		if (fresh)
+			take_from_senders(h);
+		else
+			take_transmit_step(h);
 		break;
 	case STEP_COMPLETE:
-		take_complete_step(h);
+		if (fresh)
+			end_transmissions(h);
+		else
+			take_complete_step(h);
 		break;
 	default:
 		break;
@@ -1446,30 +1532,90 @@ static void finish_step(struct handoff *h)
 	end_step(h);
 }
 
-/* Who has left holds nothing; what it sent as it is, nobody did. */
+/* Between the moving of our index and its publishing the process may have ended. */
+static void publish_index(const struct xdpd_ring *ring)
+{
+	if (ring->size)
+		__atomic_store_n(ring->shared_own, ring->own, __ATOMIC_RELEASE);
+}
+
+static void publish_indices(const struct handoff *h, uint64_t slots)
+{
+	uint32_t slot;
+
+	publish_index(&h->rx);
+	publish_index(&h->fill);
+	publish_index(&h->tx);
+	publish_index(&h->completion);
+	FOR_EACH_SLOT(slot, slots) {
+		const struct handoff_member *member = h->roster->member[slot];
+
+		publish_index(&member->rx);
+		publish_index(&member->fill);
+		publish_index(&member->tx);
+		publish_index(&member->completion);
+	}
+}
+
+/* Only who holds a frame sends it as it is. */
+static bool is_sender(const struct handoff *h, uint32_t slot, uint32_t frame, uint64_t stay)
+{
+	return slot < ROSTER_MEMBERS && stay & SLOT(slot) && h->holders[frame] & SLOT(slot) &&
+	       h->roster->member[slot]->completion.size;
+}
+
+/* Who has left holds nothing; what it sent as it is, nobody did. A frame is free before its last holder is forgotten. */
 static void forget_leavers(struct handoff *h, uint64_t stay)
 {
+	uint64_t can_hold = 0;
+	uint32_t slot;
+
+	FOR_EACH_SLOT(slot, stay)
+		if (h->roster->member[slot]->fill.size)
+			can_hold |= SLOT(slot);
 	for (uint32_t frame = 0; frame < h->receive_frames; frame++) {
+		const uint64_t held = h->holders[frame], left = held & can_hold;
 		const uint8_t sender = h->senders[frame];
 
-		if (sender < ROSTER_MEMBERS && !(stay & SLOT(sender)))
+		if (sender != HANDOFF_NOBODY && !is_sender(h, sender, frame, stay))
 			h->senders[frame] = HANDOFF_ORPHAN;
-		h->holders[frame] &= stay;
+		if (held && !left)
+			h->free[frame] = 1;
+		in_this_order();
+		h->holders[frame] = left;
 	}
+}
+
+/* Frames in transmission as they are, from `from` on: a burst of them is completed. Returns where to go on. */
+static uint32_t complete_some(struct handoff *h, uint32_t from)
+{
+	uint32_t frame = from;
+
+	h->step.count = 0;
+	h->step.slots = 0;
+	for (; frame < h->receive_frames && h->step.count < HANDOFF_BURST; frame++) {
+		if (h->senders[frame] == HANDOFF_NOBODY)
+			continue;
+		prepare_completion(h, frame, (uint64_t)frame << h->frame_shift);
+		h->step.frames[h->step.count++] = frame;
+	}
+	begin_step(h, STEP_COMPLETE);
+	end_transmissions(h);
+	end_step(h);
+	return frame;
 }
 
 /* A new socket has none of the frames that the old one had. */
 static void take_from_kernel(struct handoff *h)
 {
-	for (uint32_t frame = 0; frame < h->frames; frame++) {
-		if (frame < h->receive_frames)
-			h->senders[frame] = HANDOFF_NOBODY;
+	for (uint32_t frame = 0; frame < h->receive_frames;)
+		frame = complete_some(h, frame);
+	for (uint32_t frame = 0; frame < h->frames; frame++)
 		if (frame >= h->receive_frames || !h->holders[frame])
 			h->free[frame] = 1;
-	}
 }
 
-/* By elimination, from what each frame says of itself. */
+/* By elimination, from what each frame says of itself. Of several, the first of these counts. */
 static void count_frames(struct handoff *h)
 {
 	h->queue_head = h->queue_tail = h->stacked = 0;
@@ -1488,35 +1634,55 @@ static void count_frames(struct handoff *h)
 		else
 			h->with_kernel++;
 	}
-	for (uint32_t frame = h->frames; frame-- > h->receive_frames;) {
-		if (!h->free[frame])
-			continue;
-		h->free[frame] = 0;
-		stack_frame(h, frame);
-	}
+	for (uint32_t frame = h->frames; frame-- > h->receive_frames;)
+		if (h->free[frame])
+			h->stack[h->stacked++] = frame;
 }
 
-/* What lies in the rings is the kernel's, by the ledger too. */
+/* By the ledger, the frame is the kernel's to receive into. */
+static bool is_with_kernel(const struct handoff *h, uint64_t address)
+{
+	const uint64_t frame = address >> h->frame_shift;
+
+	return frame < h->receive_frames && !h->holders[frame] && !h->free[frame] &&
+	       h->senders[frame] == HANDOFF_NOBODY;
+}
+
+static bool is_in_transmission(const struct handoff *h, uint64_t address)
+{
+	const uint64_t frame = address >> h->frame_shift;
+
+	return frame < h->receive_frames ? h->senders[frame] != HANDOFF_NOBODY
+					 : frame < h->frames && !h->free[frame];
+}
+
+/*
+ * What lies in the rings is the kernel's, by the ledger too. The kernel goes on meanwhile, so what has been seen in one
+ * ring may be in the next one already.
+ */
 static bool agrees_with_rings(const struct handoff *h)
 {
 	const uint32_t received = h->rx.peer - h->rx.own, filled = h->fill.own - h->fill.peer;
+	const uint32_t sent = h->tx.own - h->tx.peer;
+	const uint32_t completed = h->completion.peer - h->completion.own;
 
 	if (received > h->rx.size || filled > h->fill.size || received > h->with_kernel ||
-	    filled > h->with_kernel)
+	    filled > h->with_kernel || sent > h->tx.size || completed > h->completion.size)
 		return false;
-	for (uint32_t i = 0; i < received; i++) {
-		uint64_t frame = xdpd_ring_desc(&h->rx, h->rx.own + i)->addr >> h->frame_shift;
-
-		if (frame >= h->receive_frames || h->holders[frame] || h->free[frame])
+	for (uint32_t i = 0; i < received; i++)
+		if (!is_with_kernel(h, xdpd_ring_desc(&h->rx, h->rx.own + i)->addr))
 			return false;
-	}
-	for (uint32_t i = 0; i < filled; i++) {
-		uint64_t frame = *xdpd_ring_address(&h->fill, h->fill.peer + i) >> h->frame_shift;
-
-		if (frame >= h->receive_frames || h->holders[frame] || h->free[frame])
+	for (uint32_t i = 0; i < filled; i++)
+		if (!is_with_kernel(h, *xdpd_ring_address(&h->fill, h->fill.peer + i)))
 			return false;
-	}
-	return true;
+	for (uint32_t i = 0; i < sent; i++)
+		if (!is_in_transmission(h, xdpd_ring_desc(&h->tx, h->tx.peer + i)->addr))
+			return false;
+	for (uint32_t i = 0; i < completed; i++)
+		if (!is_in_transmission(h,
+					*xdpd_ring_address(&h->completion, h->completion.own + i)))
+			return false;
+	return !h->forwarded || h->completion.size;
 }
 
 /* What it got and does not hold any more, it gave back. */
@@ -1535,21 +1701,16 @@ static void count_held(struct handoff *h, uint32_t slot)
 		put(&member->counters.returned, member->counters.receive_packets - held);
 }
 
-/* Takes the kernel's rings up where they were left. */
-static int rejoin_kernel(struct handoff *h, const struct handoff *before)
+/* Those of them whose column is their own. */
+static uint64_t find_joined(const struct roster *stayers)
 {
-	if (!is_close(&h->rx, before->rx.own) || !is_close(&h->fill, before->fill.own) ||
-	    !is_close(&h->tx, before->tx.own) || !is_close(&h->completion, before->completion.own))
-		return -EBADMSG;
-	rejoin(&h->rx, before->rx.own);
-	rejoin(&h->fill, before->fill.own);
-	rejoin(&h->tx, before->tx.own);
-	rejoin(&h->completion, before->completion.own);
-	h->recorded = before->recorded;
-	return h->fill.own - h->recorded <= h->fill.size &&
-			       are_frames(h, &h->fill, h->recorded, h->fill.own - h->recorded)
-		       ? 0
-		       : -EBADMSG;
+	uint64_t joined = 0;
+	uint32_t slot;
+
+	FOR_EACH_SLOT(slot, stayers->members)
+		if (stayers->member[slot] && stayers->member[slot]->joined)
+			joined |= SLOT(slot);
+	return joined;
 }
 
 int handoff_recover(struct handoff *h, const struct handoff_memory *memory,
@@ -1563,31 +1724,33 @@ int handoff_recover(struct handoff *h, const struct handoff_memory *memory,
 
 	if (!memory->arrays || !is_plausible(h, memory))
 		return -EBADMSG;
+	memcpy(stayers.member, members, sizeof(stayers.member));
+	stay = find_joined(&stayers);
+	now.roster = &stayers;
+	now.serving = stay;
+	now.turn = h->turn % ROSTER_MEMBERS;
+	now.stock = 0;
 	now.counters = h->counters;
 	now.step = h->step;
 	now.step.slots &= stay;
-	now.turn = h->turn % ROSTER_MEMBERS;
-	now.roster = &stayers;
+	if (now.step.kind == STEP_COLLECT && !(stay & SLOT(now.step.slot)))
+		stayers.member[now.step.slot] = NULL;
 	place_arrays(&now, memory->arrays);
-	memcpy(stayers.member, members, sizeof(stayers.member));
-	if (!fresh && rejoin_kernel(&now, h) < 0)
+	if ((!fresh && !go_on_in_rings(&now, h)) || !step_is_sound(&now, fresh) ||
+	    !are_frames(&now, now.recorded, now.fill.own - now.recorded))
 		return -EBADMSG;
-	if (!step_is_sound(&now) && !(fresh && now.step.kind != STEP_RECEIVE))
-		return -EBADMSG;
-	if (fresh) {
-		finish_for_members(&now);
-		take_from_kernel(&now);
-	} else {
-		finish_step(&now);
-		record_given(&now);
-	}
-	forget_leavers(&now, stay);
-	count_frames(&now);
-	FOR_EACH_SLOT(slot, stay)
-		count_held(&now, slot);
-	if (!agrees_with_rings(&now))
-		return -EBADMSG;
-	now.roster = &nobody;
+	/* Nothing of what was written down is another value from here to the end of the step. */
 	*h = now;
-	return 0;
+	publish_indices(h, stay);
+	finish_step(h, fresh);
+	record_given(h);
+	forget_leavers(h, stay);
+	if (fresh)
+		take_from_kernel(h);
+	count_frames(h);
+	FOR_EACH_SLOT(slot, stay)
+		count_held(h, slot);
+	h->roster = &nobody;
+	h->serving = 0;
+	return agrees_with_rings(h) ? 0 : -EBADMSG;
 }

@@ -34,8 +34,9 @@
  * death between any two stores can be told. What a round does in several places at once is first written down as a step
  * (struct handoff_step, and each member's `next`), all of it as values to be set, none as something to be added; then
  * it is taken, and then it is done. handoff_recover() takes a step that was written down and not done once more, which
- * changes nothing where it had been taken already. What is not part of a step is found again by elimination: a frame
- * is lent if it has holders, in transmission if it has a sender, free if `free` says so, and else with the kernel.
+ * changes nothing where it had been taken already; that it dies itself is a crash like any other. What is not part of a
+ * step is found again by elimination: a frame is lent if it has holders, in transmission if it has a sender, free if
+ * `free` says so, and else with the kernel.
  *
  * Threads: all of it belongs to the worker's thread, but for the counters, which are written by relaxed stores and
  * may be read from any.
@@ -98,8 +99,7 @@ struct handoff_member {
 	uint32_t room;	 /* entries that its RX ring had left at the start */
 	uint64_t staged_bytes;
 
-	/* Entries of its fill ring, from fill.own on, that may have been taken back before a crash: not held is no lie. */
-	uint32_t doubtful;
+	uint32_t joined; /* 1: it was adopted, so its slot's column of the ledger is its own */
 
 	struct handoff_next next;
 	struct member_counters counters;
@@ -114,6 +114,12 @@ enum handoff_step_kind {
 	STEP_COMPLETE,
 };
 
+struct handoff_counters {
+	uint64_t bursts, packets;
+	uint64_t unclaimed;
+	uint64_t transmit_packets, transmit_bytes; /* given to the kernel */
+};
+
 /* The step that is being taken. */
 struct handoff_step {
 	uint32_t kind;	 /* enum handoff_step_kind: written last, and first when it is done */
@@ -126,14 +132,9 @@ struct handoff_step {
 	uint64_t slots; /* whose `next` counts */
 	uint64_t alike; /* RECEIVE: who is lent the first `least` frames */
 	uint32_t least;
-	uint64_t holders[HANDOFF_BURST]; /* RECEIVE: who is lent the others */
-	uint32_t frames[HANDOFF_BURST];	 /* RECEIVE */
-};
-
-struct handoff_counters {
-	uint64_t bursts, packets;
-	uint64_t unclaimed;
-	uint64_t transmit_packets, transmit_bytes; /* given to the kernel */
+	uint32_t frames[HANDOFF_BURST];	  /* but for COLLECT: of the kernel's entries */
+	uint64_t holders[HANDOFF_BURST];  /* RECEIVE: who is lent the others */
+	struct handoff_counters counters; /* RECEIVE, TRANSMIT: what it makes of them */
 };
 
 struct handoff {
@@ -201,11 +202,15 @@ void handoff_clear(struct handoff *handoff);
 
 /*
  * Goes on with what another process left: `handoff` and `memory->arrays` are as they were when it ended, at any
- * instruction, and are not trusted to be sound; the rings are the kernel's, joined anew. Members that are in `stay` are
- * in `members` by slot, with their rings joined anew except for `own`, which is what it was; all others have left. Then
- * a roster with those who stay has to be adopted before anything else. `fresh`: the rings are a new socket's, so that
- * what was with the kernel or in transmission is free now. Returns 0 or -EBADMSG, and nothing can be gone on with: what
- * is there contradicts itself or the rings.
+ * instruction, also of this function, and are not trusted to be sound; the rings are the kernel's, joined anew. Members
+ * that are in `stay` are in `members` by slot, with their rings joined anew except for `own`, which is what it was; one
+ * that has not been adopted yet (`joined`) starts with nothing, whoever had its slot. All others have left. Then a
+ * roster with those who stay has to be adopted before anything else; until then the kernel is given nothing.
+ *
+ * `fresh`: the rings are a new socket's, all empty. What was with the kernel is free now, and what was in transmission
+ * is completed, sent or not. If the process ends before this returns, the next one has to do the same.
+ *
+ * Returns 0 or -EBADMSG, and nothing can be gone on with: what is there contradicts itself or the rings.
  */
 int handoff_recover(struct handoff *handoff, const struct handoff_memory *memory,
 		    const struct xdpd_ring *rx, const struct xdpd_ring *fill,

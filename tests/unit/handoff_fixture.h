@@ -20,12 +20,15 @@
 
 #include "daemon/handoff.h"
 
+/* A test that copies all of it often says less before it includes this. */
+#ifndef FRAMES_MAX
 #define FRAMES_MAX 512
 #define RING_MAX   512
 #define FRAME_SIZE 2048u
-#define START	   0xffffff00u
-#define HEADROOM   256u /* that the kernel keeps before each frame */
-#define OWN_FRAMES 16	/* of a member's own memory */
+#define OWN_FRAMES 16 /* of a member's own memory */
+#endif
+#define START	 0xffffff00u
+#define HEADROOM 256u /* that the kernel keeps before each frame */
 #define EPOCH	   7u
 #define NO_FRAME   UINT64_MAX
 
@@ -73,6 +76,7 @@ struct rig_options {
 	uint32_t rx, fill, tx, completion; /* the kernel's rings; 0: 64, or none of the last two */
 	uint32_t filled;		   /* frames that the kernel has from the start */
 	bool writable;
+	void *arrays; /* as in struct handoff_memory */
 };
 
 struct player_options {
@@ -155,26 +159,37 @@ static inline void rig_adopt(struct rig *rig)
 	handoff_adopt(&rig->handoff, roster);
 }
 
-static inline void rig_make(struct rig *rig, const struct rig_options *options)
+static inline struct handoff_memory rig_memory(struct rig *rig, const struct rig_options *options)
 {
-	const struct xdpd_ring none = {};
-	const uint32_t received = or_else(options->receive_frames, options->frames);
-	const struct handoff_memory memory = {
+	return (struct handoff_memory){
 		.umem = rig->umem,
 		.sequences = rig->sequences,
 		.frames = options->frames,
-		.receive_frames = received,
+		.receive_frames = or_else(options->receive_frames, options->frames),
 		.frame_size = FRAME_SIZE,
 		.filled = options->filled,
 		.writable = options->writable,
+		.arrays = options->arrays,
 	};
+}
 
-	assert_true(options->frames <= FRAMES_MAX);
-	memset(rig, 0, offsetof(struct rig, umem));
+/* All of them empty. */
+static inline void rig_make_rings(struct rig *rig, const struct rig_options *options)
+{
 	line_make(&rig->rx, or_else(options->rx, 64));
 	line_make(&rig->fill, or_else(options->fill, 64));
 	line_make(&rig->tx, or_else(options->tx, 1));
 	line_make(&rig->completion, or_else(options->completion, options->tx ? RING_MAX : 1));
+}
+
+static inline void rig_make(struct rig *rig, const struct rig_options *options)
+{
+	const struct xdpd_ring none = {};
+	const struct handoff_memory memory = rig_memory(rig, options);
+
+	assert_true(options->frames <= FRAMES_MAX);
+	memset(rig, 0, offsetof(struct rig, umem));
+	rig_make_rings(rig, options);
 	for (uint32_t frame = 0; frame < options->filled; frame++)
 		line_put_address(&rig->fill, (uint64_t)frame * FRAME_SIZE);
 	assert_int_equal(handoff_init(&rig->handoff, &memory, &rig->rx.out, &rig->fill.in,
@@ -196,21 +211,13 @@ static inline void rig_end(struct rig *rig)
 	}
 }
 
-/* A member in `next`; in a group of its own as far as unmarked frames go. */
-static inline struct player *rig_add(struct rig *rig, uint32_t slot,
-				     const struct player_options *options)
+static inline void player_make(struct player *player, const struct player_options *options)
 {
-	struct player *player = aligned_alloc(64, sizeof(*player));
-
-	assert_non_null(player);
-	assert_null(rig->player[slot]);
 	memset(player, 0, sizeof(*player));
 	line_make(&player->rx, or_else(options->rx, 64));
 	line_make(&player->fill, or_else(options->fill, RING_MAX));
 	player->member.rx = player->rx.in;
-	if (options->tap)
-		rig->next.taps |= BIT(slot);
-	else
+	if (!options->tap)
 		player->member.fill = player->fill.out;
 	if (options->transmits) {
 		line_make(&player->tx, or_else(options->tx, 64));
@@ -222,6 +229,19 @@ static inline struct player *rig_add(struct rig *rig, uint32_t slot,
 	}
 	player->member.quota = or_else(options->quota, FRAMES_MAX);
 	player->member.socket_fd = -1;
+}
+
+/* A member in `next`; in a group of its own as far as unmarked frames go. */
+static inline struct player *rig_add(struct rig *rig, uint32_t slot,
+				     const struct player_options *options)
+{
+	struct player *player = aligned_alloc(64, sizeof(*player));
+
+	assert_non_null(player);
+	assert_null(rig->player[slot]);
+	player_make(player, options);
+	if (options->tap)
+		rig->next.taps |= BIT(slot);
 	rig->player[slot] = player;
 	rig->next.member[slot] = &player->member;
 	rig->next.members |= BIT(slot);
