@@ -1306,6 +1306,17 @@ void handoff_clear(struct handoff *h)
 
 /* ---- after a crash ---- */
 
+void handoff_rejoin(struct xdpd_ring *ring, const struct xdpd_ring *joined)
+{
+	ring->peer = joined->peer;
+	ring->mask = joined->mask;
+	ring->size = joined->size;
+	ring->entries = joined->entries;
+	ring->shared_own = joined->shared_own;
+	ring->shared_peer = joined->shared_peer;
+	ring->flags = joined->flags;
+}
+
 /* Whether there is anything to go on with, and a step that is one. What is left of a step that is done may be anything. */
 static bool is_plausible(const struct handoff *h, const struct handoff_memory *memory)
 {
@@ -1701,15 +1712,22 @@ static void count_held(struct handoff *h, uint32_t slot)
 		put(&member->counters.returned, member->counters.receive_packets - held);
 }
 
-/* Those of them whose column is their own. */
+/* Those of them whose column is their own. The others begin: that they hold nothing need not be found. */
 static uint64_t find_joined(const struct roster *stayers)
 {
 	uint64_t joined = 0;
 	uint32_t slot;
 
-	FOR_EACH_SLOT(slot, stayers->members)
-		if (stayers->member[slot] && stayers->member[slot]->joined)
+	FOR_EACH_SLOT(slot, stayers->members) {
+		struct handoff_member *member = stayers->member[slot];
+
+		if (!member)
+			continue;
+		if (member->joined)
 			joined |= SLOT(slot);
+		else
+			member->held = member->in_flight = 0;
+	}
 	return joined;
 }
 
@@ -1718,12 +1736,13 @@ int handoff_recover(struct handoff *h, const struct handoff_memory *memory,
 		    const struct xdpd_ring *tx, const struct xdpd_ring *completion, bool fresh,
 		    struct handoff_member *const members[ROSTER_MEMBERS], uint64_t stay)
 {
-	struct roster stayers = {.members = stay};
+	struct roster stayers; /* for its members alone */
 	struct handoff now = describe(memory, rx, fill, tx, completion);
 	uint32_t slot;
 
 	if (!memory->arrays || !is_plausible(h, memory))
 		return -EBADMSG;
+	stayers.members = stay;
 	memcpy(stayers.member, members, sizeof(stayers.member));
 	stay = find_joined(&stayers);
 	now.roster = &stayers;

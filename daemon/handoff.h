@@ -201,10 +201,15 @@ int handoff_init(struct handoff *ret, const struct handoff_memory *memory,
 void handoff_clear(struct handoff *handoff);
 
 /*
+ * Joins a member's ring anew that another process left, but for `own`, which is what it was at each moment: this too can
+ * be interrupted for good.
+ */
+void handoff_rejoin(struct xdpd_ring *ring, const struct xdpd_ring *joined);
+
+/*
  * Goes on with what another process left: `handoff` and `memory->arrays` are as they were when it ended, at any
  * instruction, also of this function, and are not trusted to be sound; the rings are the kernel's, joined anew. Members
- * that are in `stay` are in `members` by slot, with their rings joined anew except for `own`, which is what it was; one
- * that has not been adopted yet (`joined`) starts with nothing, whoever had its slot. All others have left. Then a
+ * that are in `stay` are in `members` by slot, with their rings joined anew [handoff_rejoin()]; one that has not been adopted yet (`joined`) starts with nothing, whoever had its slot. All others have left. Then a
  * roster with those who stay has to be adopted before anything else; until then the kernel is given nothing.
  *
  * `fresh`: the rings are a new socket's, all empty. What was with the kernel is free now, and what was in transmission
