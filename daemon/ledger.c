@@ -2,9 +2,11 @@
 #include "daemon/ledger.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/cleanup.h"
 #include "daemon/sealed.h"
@@ -37,32 +39,47 @@ int ledger_create(struct ledger *ret, const struct handoff_memory *memory)
 	return 0;
 }
 
-static int check(const struct ledger_content *content, const struct handoff_memory *memory)
+/*
+ * The beginning is the same in every layout, so it is read first: of another one even the size is not known. Where the
+ * size is sealed, the mapping is never cut off.
+ */
+static int check_file(int fd, uint64_t length)
 {
-	if (content->magic != MAGIC)
+	struct {
+		uint64_t magic;
+		uint32_t layout;
+	} head;
+	const size_t wanted = offsetof(struct ledger_content, frames);
+	const int seals = fcntl(fd, F_GET_SEALS);
+	struct stat status;
+
+	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW) ||
+	    fstat(fd, &status) < 0 || pread(fd, &head, wanted, 0) != (ssize_t)wanted ||
+	    head.magic != MAGIC)
 		return -EBADMSG;
-	if (content->layout != LEDGER_LAYOUT)
+	if (head.layout != LEDGER_LAYOUT)
 		return -EPROTONOSUPPORT;
-	if (content->size != size_for(memory) || content->frames != memory->frames ||
-	    content->receive_frames != memory->receive_frames ||
-	    content->frame_size != memory->frame_size)
-		return -EBADMSG;
-	return 0;
+	return (uint64_t)status.st_size == length ? 0 : -EBADMSG;
+}
+
+static int check_content(const struct ledger_content *content, const struct handoff_memory *memory)
+{
+	return content->size == size_for(memory) && content->frames == memory->frames &&
+			       content->receive_frames == memory->receive_frames &&
+			       content->frame_size == memory->frame_size
+		       ? 0
+		       : -EBADMSG;
 }
 
 int ledger_open(struct ledger *ret, int fd, const struct handoff_memory *memory)
 {
 	struct ledger ledger = {.fd = fd, .length = size_for(memory)};
-	struct stat status;
-	int r;
+	int r = check_file(fd, ledger.length);
 
-	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
-	    (uint64_t)status.st_size != ledger.length)
-		r = -EBADMSG;
-	else
+	if (r == 0)
 		r = sealed_map(fd, ledger.length, (void **)&ledger.content);
 	if (r == 0)
-		r = check(ledger.content, memory);
+		r = check_content(ledger.content, memory);
 	if (r < 0) {
 		ledger_close(&ledger);
 		return r;
