@@ -1414,7 +1414,7 @@ static bool is_received(const struct handoff *h)
 
 static bool is_ahead(const struct xdpd_ring *ring, uint32_t next, uint32_t limit)
 {
-	return next - ring->own <= (ring->size ? limit : 0);
+	return ring->size && next - ring->own <= limit;
 }
 
 /* No index of a member moves further than a burst. */
@@ -1432,8 +1432,7 @@ static bool members_are_ahead(const struct handoff *h)
 		if (h->step.kind == STEP_TRANSMIT &&
 		    !is_ahead(&member->tx, next->tx, h->step.count))
 			return false;
-		if (!receives && (!member->completion.size ||
-				  !is_ahead(&member->completion, next->completion, h->step.count)))
+		if (!receives && !is_ahead(&member->completion, next->completion, h->step.count))
 			return false;
 	}
 	return true;
@@ -1453,14 +1452,14 @@ static bool step_is_sound(const struct handoff *h, bool fresh)
 		       (are_frames(h, step->kernel, step->freed) &&
 			step->freed <= h->fill.size - (h->fill.own - h->fill.peer));
 	case STEP_PREPARE:
-		return names_frames(h) && (fresh || h->tx.own == step->kernel);
+		return names_frames(h) && (fresh || (h->tx.size && h->tx.own == step->kernel));
 	case STEP_TRANSMIT:
 		return names_frames(h) && members_are_ahead(h) &&
-		       (fresh || (is_where(step, h->tx.own) &&
+		       (fresh || (h->tx.size && is_where(step, h->tx.own) &&
 				  step->kernel + step->count - h->tx.peer <= h->tx.size));
 	case STEP_COMPLETE:
 		return names_frames(h) && members_are_ahead(h) &&
-		       (fresh || (is_where(step, h->completion.own) &&
+		       (fresh || (h->completion.size && is_where(step, h->completion.own) &&
 				  step->kernel + step->count - h->completion.own <=
 					  h->completion.peer - h->completion.own));
 	default:

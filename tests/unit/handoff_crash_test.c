@@ -85,6 +85,7 @@ static bool classified;
 
 static uint64_t kills, recoveries, states, instructions, kinds[STEP_COMPLETE + 1];
 static uint64_t seed;
+static bool ended;
 
 static uint64_t setting(const char *name, uint64_t otherwise)
 {
@@ -769,6 +770,7 @@ static void a_loop_killed_at_random_moments_is_succeeded_without_loss(void **sta
 		end_world();
 	}
 	print_message("# killed %" PRIu64 " times\n", kills);
+	ended = true;
 }
 
 /* ---- at every instruction ---- */
@@ -928,8 +930,10 @@ static void each_store_leaves_what_can_be_gone_on_with(void **state)
 	print_message("# %" PRIu64 " rounds of %" PRIu64 " instructions: %" PRIu64
 		      " states, recovered %" PRIu64 " times\n",
 		      n, instructions, states, recoveries);
-	for (uint32_t kind = STEP_NONE; kind <= STEP_COMPLETE; kind++)
+	/* Fewer rounds, on a slow machine, need not have all of them. */
+	for (uint32_t kind = STEP_NONE; n >= 100 && kind <= STEP_COMPLETE; kind++)
 		assert_true(kinds[kind] > 0);
+	ended = true;
 }
 
 static bool is_fresh; /* the recovery that is killed */
@@ -971,6 +975,7 @@ static void a_recovery_that_is_killed_itself_is_succeeded_too(void **state)
 	print_message("# %" PRIu64 " recoveries of %" PRIu64 " instructions: %" PRIu64
 		      " states, recovered %" PRIu64 " times\n",
 		      n, instructions, states, recoveries);
+	ended = true;
 }
 
 /* ---- garbage ---- */
@@ -1080,6 +1085,7 @@ static void garbage_is_refused_or_made_sound(void **state)
 	}
 	print_message("# refused %" PRIu64 ", taken up %" PRIu64 "\n", refused, taken_up);
 	assert_true(refused && taken_up);
+	ended = true;
 }
 
 /* ---- all of it ---- */
@@ -1087,20 +1093,29 @@ static void garbage_is_refused_or_made_sound(void **state)
 static int make(void **state)
 {
 	(void)state;
-	random_state = seed = setting("CRASH_SEED", 88172645463325252ull);
+	seed = setting("CRASH_SEED", 88172645463325252ull);
 	world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		     0);
 	return world == MAP_FAILED;
 }
 
-static int say_where(void **state)
+static int begin(void **state)
 {
 	(void)state;
-	print_message("# CRASH_SEED=%" PRIu64 "\n", seed);
+	random_state = seed;
+	ended = false;
 	return 0;
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, say_where)
+static int say_where(void **state)
+{
+	(void)state;
+	if (!ended)
+		print_message("# CRASH_SEED=%" PRIu64 "\n", seed);
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, say_where)
 
 int main(void)
 {
