@@ -802,6 +802,18 @@ static void try(void (*what)(void))
 	truth = tried_truth;
 }
 
+/* One has left meanwhile. */
+static void recover_fewer(void)
+{
+	const uint32_t slot = below(SLOTS - 1) + 1;
+
+	FOR_EACH_SEAT(seat)
+	if (seat->slot == slot)
+		seat->taken = false;
+	publish_roster();
+	recover();
+}
+
 static void recover_and_end(void)
 {
 	recover();
@@ -827,6 +839,8 @@ static void try_state(void)
 	if (kind <= STEP_COMPLETE)
 		kinds[kind]++;
 	try(recover);
+	if (states % 2 == 0)
+		try(recover_fewer);
 	if (states % 4 == 0)
 		try(recover_fresh);
 	if (states % 16 == 0)
@@ -906,6 +920,9 @@ static void prepare_scenario(void)
 		if (ONE_IN(3))
 			run_round();
 	}
+	if (ONE_IN(2))
+		come_and_go();
+	rig_complete_tx(&world->rig, below(4));
 	arrive(below(4));
 }
 
