@@ -209,8 +209,9 @@ void handoff_rejoin(struct xdpd_ring *ring, const struct xdpd_ring *joined);
 /*
  * Goes on with what another process left: `handoff` and `memory->arrays` are as they were when it ended, at any
  * instruction, also of this function, and are not trusted to be sound; the rings are the kernel's, joined anew. Members
- * that are in `stay` are in `members` by slot, with their rings joined anew [handoff_rejoin()]; one that has not been adopted yet (`joined`) starts with nothing, whoever had its slot. All others have left. Then a
- * roster with those who stay has to be adopted before anything else; until then the kernel is given nothing.
+ * that are in `stay` are in `members` by slot, with their rings joined anew [handoff_rejoin()]; one that has not been
+ * adopted yet (`joined`) starts with nothing, whoever had its slot. All others have left. Then a roster with those who
+ * stay has to be adopted before anything else; until then the kernel is given nothing.
  *
  * `fresh`: the rings are a new socket's, all empty. What was with the kernel is free now, and what was in transmission
  * is completed, sent or not. If the process ends before this returns, the next one has to do the same.
