@@ -31,12 +31,11 @@ struct keep {
 
 int keep_new(struct keep **ret, struct daemon *daemon, struct state_file *file)
 {
-	const char *manager = getenv("NOTIFY_SOCKET");
 	struct keep *keep;
 	int r = 0;
 
 	*ret = NULL;
-	if (!manager || !*manager)
+	if (!store_is_granted())
 		return 0;
 	keep = calloc(1, sizeof(*keep));
 	if (!keep)

@@ -232,27 +232,20 @@ static int map_remains(struct member *member)
 	return sealed_map(member->tap_fd, member->tap_length, (void **)&member->tap_memory);
 }
 
-/* The shared words are the consumer's to write: what we had published is in the ledger alone. */
-static void go_on(struct xdpd_ring *ring, uint32_t own)
-{
-	if (!ring->size)
-		return;
-	ring->own = own;
-	__atomic_store_n(ring->shared_own, own, __ATOMIC_RELEASE);
-}
-
+/* Our indices are in the ledger alone: the shared words are the consumer's to write. */
 static void rejoin_rings(struct member *member)
 {
-	struct handoff_member *handoff = member->handoff;
-	const uint32_t rx = handoff->rx.own, fill = handoff->fill.own, tx = handoff->tx.own,
-		       completion = handoff->completion.own;
+	struct handoff_member *handoff = member->handoff, joined = {.socket_fd = -1};
 
-	handoff->rx = handoff->fill = handoff->tx = handoff->completion = (struct xdpd_ring){};
+	member->handoff = &joined;
 	join_rings(member);
-	go_on(&handoff->rx, rx);
-	go_on(&handoff->fill, fill);
-	go_on(&handoff->tx, tx);
-	go_on(&handoff->completion, completion);
+	member->handoff = handoff;
+	handoff_rejoin(&handoff->rx, &joined.rx);
+	handoff_rejoin(&handoff->fill, &joined.fill);
+	handoff_rejoin(&handoff->tx, &joined.tx);
+	handoff_rejoin(&handoff->completion, &joined.completion);
+	handoff->transmit = joined.transmit;
+	handoff->transmit_size = joined.transmit_size;
 }
 
 void member_close_remains(const struct member_remains *remains)

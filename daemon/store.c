@@ -34,13 +34,20 @@ struct store {
  */
 static bool manager_is_deaf;
 
+bool store_is_granted(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET"), *most = getenv("FDSTORE");
+
+	return path && *path && most && strtoul(most, NULL, 10) > 0;
+}
+
 /* false: there is none that takes fds (of vsock ones, that is) [sd_notify(3), $NOTIFY_SOCKET]. */
 static bool manager_address(struct sockaddr_un *address, socklen_t *length)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	size_t size = path ? strlen(path) : 0;
 
-	if (size < 2 || size >= sizeof(address->sun_path) || !strchr("/@", path[0]))
+	if (!store_is_granted() || size < 2 || size >= sizeof(address->sun_path) || !strchr("/@", path[0]))
 		return false;
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	memcpy(address->sun_path, path, size);

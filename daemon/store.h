@@ -23,9 +23,9 @@
  *   beyond, the service can not be started at all (E2BIG). So the store's limit times the length of a name, its colon
  *   included, has to stay below: STORE_FDS_MAX fds of 15 characters.
  *
- * Where there is no service manager ($NOTIFY_SOCKET is not set), all is as without: putting does nothing, and nothing
- * comes back. Whether a manager grants a store is not asked: only systemd >= 254 tells ($FDSTORE), and one that grants
- * none turns all away as a full one does.
+ * Where there is no store, all is as without: putting does nothing, and nothing comes back. That there is one is told by
+ * $NOTIFY_SOCKET and $FDSTORE, how many fds it takes; before systemd 254 the unit says it itself (Environment=). One who
+ * sends fds to a manager that keeps none would keep them alive until it reads.
  *
  * Main thread only.
  */
@@ -65,6 +65,9 @@ struct store *store_free(struct store *store);
 
 /* The fd of that name, now the caller's; -1: none. Of several of one name, each call gives another. */
 int store_take(struct store *store, const char *name);
+
+/* There is a service manager, and it keeps fds. */
+bool store_is_granted(void);
 
 /* Something came back: there was a daemon before. Stays so when all is taken. */
 bool store_has_fds(const struct store *store);

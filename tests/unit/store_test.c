@@ -59,6 +59,7 @@ static void bind_manager(const char *path)
 			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)),
 			 0);
 	setenv("NOTIFY_SOCKET", path, 1);
+	setenv("FDSTORE", "8192", 1);
 }
 
 /* The next message, "": there is none. */
@@ -450,6 +451,7 @@ static void without_a_manager_putting_does_nothing(void **state)
 	path[0] = '/';
 	path[sizeof(path) - 1] = '\0';
 	setenv("NOTIFY_SOCKET", path, 1);
+	setenv("FDSTORE", "8192", 1);
 	assert_int_equal(store_put("state", 0, false), 0);
 }
 
