@@ -327,6 +327,7 @@ struct xdpd_daemon_record {
 	uint32_t last_reload_ok;  /* 0 or 1 */
 	uint32_t runtime_changes; /* queues that are not as the file has them */
 	uint32_t zero;
+	uint64_t restarts; /* of the process since `started`, over which everything was kept */
 };
 
 struct xdpd_interface_record {

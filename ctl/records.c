@@ -172,7 +172,7 @@ static const struct field daemon_fields[] = {
 	D(release, string_value),	  D(pid, number_value),
 	D(started, number_value),	  D(config, string_value),
 	D(last_reload_ok, flag_value),	  D(last_reload, number_or_null),
-	D(runtime_changes, number_value),
+	D(runtime_changes, number_value), D(restarts, number_value),
 };
 
 #define I(member, ...) FIELD(xdpd_interface_record, member, __VA_ARGS__)

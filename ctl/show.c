@@ -298,10 +298,13 @@ static void print_daemon(const json_t *daemon)
 	cleanup_free char *loaded = moment(record_number(daemon, "last_reload"));
 	cleanup_free char *up = span((json_int_t)time(NULL) - record_number(daemon, "started"));
 	json_int_t changes = record_number(daemon, "runtime_changes");
+	json_int_t restarts = record_number(daemon, "restarts");
 
 	printf("xdpd %s, pid %" JSON_INTEGER_FORMAT ", up %s\n", release,
 	       record_number(daemon, "pid"), up);
 	printf("config %s, loaded %s\n", config, loaded);
+	if (restarts)
+		printf("restarts: %" JSON_INTEGER_FORMAT " (consumers went on)\n", restarts);
 	if (!record_flag(daemon, "last_reload_ok"))
 		printf("the last reload failed: what was loaded before is in force; `xdpctl check "
 		       "%s` says why\n",

@@ -169,6 +169,7 @@ static void take_daemon(struct status *status, const struct daemon *daemon)
 		.last_reload_ok = daemon->last_reload_ok,
 		.pid = (uint32_t)getpid(),
 		.runtime_changes = count_changed(daemon) + count_removed(daemon),
+		.restarts = daemon->restarts,
 	};
 	(void)snprintf(status->daemon.release, sizeof(status->daemon.release), "%s", XDPD_RELEASE);
 	(void)snprintf(status->daemon.config, sizeof(status->daemon.config), "%s",

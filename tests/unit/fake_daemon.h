@@ -383,6 +383,7 @@ static int set_up(void **state)
 		.last_reload = 1700000000,
 		.pid = 4711,
 		.last_reload_ok = 1,
+		.restarts = 3,
 	};
 	strcpy(fake->daemon.config, fake->config);
 	fake->interfaces[fake->n_interfaces++] = (struct xdpd_interface_record){

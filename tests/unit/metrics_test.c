@@ -252,6 +252,7 @@ static const struct status example = {
 	.daemon = {.release = "0.1.0",
 		   .config = "/etc/xdpd/xdpd.yaml",
 		   .started = 1700000000,
+		   .restarts = 2,
 		   .last_reload = 1700000050,
 		   .pid = 4711,
 		   .last_reload_ok = 1},
@@ -331,7 +332,8 @@ static void what_the_daemon_is_and_did_is_there(void **state)
 {
 	(void)state;
 	ASSERT_LINES(&example, "xdpd_build_info{version=\"0.1.0\"} 1",
-		     "xdpd_start_time_seconds 1700000000", "xdpd_config_last_reload_successful 1",
+		     "xdpd_start_time_seconds 1700000000", "xdpd_restarts_total 2",
+		     "xdpd_config_last_reload_successful 1",
 		     "xdpd_config_last_reload_success_timestamp_seconds 1700000050",
 		     "xdpd_consumers 5", "xdpd_sessions 4",
 		     "xdpd_consumer_disconnects_total{reason=\"ejected\"} 9",

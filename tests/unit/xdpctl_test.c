@@ -123,6 +123,7 @@ static void status_shows_wanted_against_actual(void **state)
 	assert_int_equal(xdpctl("status"), 0);
 	assert_string_equal(err, "");
 	assert_has(out, "xdpd 9.8.7, pid 4711, up 1d 01:01:0");
+	assert_has(out, "restarts: 3 (consumers went on)\n");
 	assert_has(out, "loaded 2023-11-14 22:13:20\n");
 	assert_has(out, "the last reload failed");
 	assert_has(out, "runtime changes: 1");
