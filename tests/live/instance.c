@@ -139,6 +139,26 @@ static void discard(struct instance *instance)
 
 /* ---- start ---- */
 
+struct instance *instance_launch(const char *config, const char *const *runner)
+{
+	struct instance *instance = make(0);
+	const char *argv[32] = {NULL};
+	size_t n = 0;
+
+	instance_write_config(instance, config);
+	while (runner && *runner && n < 28)
+		argv[n++] = *runner++;
+	argv[n++] = program("XDPD", "xdpd");
+	argv[n++] = "--config";
+	argv[n++] = instance->config;
+	assert_ok(child_start(&instance->child,
+			      &(struct child_options){
+				      .argv = argv,
+				      .environment = (const char *const[]){"NOTIFY_SOCKET=", NULL},
+			      }));
+	return instance;
+}
+
 static void launch(struct instance *instance, const struct child_options *how)
 {
 	const char *argv[] = {program("XDPD", "xdpd"), "--config", instance->config, NULL};
@@ -277,6 +297,11 @@ const char *instance_metrics_socket(const struct instance *instance)
 const char *instance_config(const struct instance *instance)
 {
 	return instance->config;
+}
+
+const char *instance_folder(const struct instance *instance)
+{
+	return instance->folder;
 }
 
 char *instance_log(const struct instance *instance)

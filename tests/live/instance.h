@@ -32,6 +32,12 @@ const char *built(const char *name);
 struct instance *instance_start(const char *config);
 struct instance *instance_start_as(const char *config, const struct child_options *how);
 
+/*
+ * The same by a program that runs it, given by argv up to xdpd's own, NULL at the end: that is the child then. NULL:
+ * xdpd itself. There is no service manager, unless the runner is one, and nothing is waited for.
+ */
+struct instance *instance_launch(const char *config, const char *const *runner);
+
 /* For a start that shall fail: waits for the end, at most 10 s, and gives status and stderr. */
 void instance_start_fails(const char *config, struct ran *ret);
 
@@ -53,6 +59,7 @@ struct child *instance_child(const struct instance *instance);
 const char *instance_socket(const struct instance *instance);
 const char *instance_metrics_socket(const struct instance *instance);
 const char *instance_config(const struct instance *instance); /* the file's path */
+const char *instance_folder(const struct instance *instance); /* its own, where those are */
 
 /* All that it logged so far, to be freed. */
 char *instance_log(const struct instance *instance);
