@@ -330,7 +330,10 @@ static int open_store(struct remains *ret, struct failure *why)
 	if (fd < 0)
 		return 0;
 	r = state_file_open(&ret->file, fd);
-	if (r == 0)
+	/* Another will be kept in its place, which is not found beside it. */
+	if (r < 0)
+		store_remove("state");
+	else
 		r = state_read(&ret->file, &ret->state);
 	ret->has_state = r == 0;
 	if (r < 0 && r != -ENODATA)
@@ -342,6 +345,15 @@ static int open_store(struct remains *ret, struct failure *why)
 }
 
 /* What was left and not taken is nobody's any more. */
+static void end_what_is_left(struct remains *remains)
+{
+	const bool some = remains->store && store_has_fds(remains->store);
+
+	remains->store = store_free(remains->store);
+	if (some)
+		store_settle();
+}
+
 static void close_remains(struct remains *remains)
 {
 	store_free(remains->store);
@@ -372,6 +384,7 @@ static int start_daemon(struct daemon *daemon, struct remains *remains, struct f
 		return r;
 	if (remains->has_state && daemon_adopt(daemon, remains->store, &remains->state) < 0)
 		log_warning("can't go on with what the process before left: its consumers end");
+	end_what_is_left(remains);
 	r = daemon_reconcile(daemon);
 	if (r < 0)
 		return failure(why, -r, "no memory to set up the queues");

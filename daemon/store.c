@@ -117,6 +117,11 @@ void store_remove(const char *name)
 	(void)tell_manager(text, -1);
 }
 
+void store_settle(void)
+{
+	(void)sd_notify_barrier(0, STORE_WAIT_SECONDS * UINT64_C(1000000));
+}
+
 struct store_name store_name(char kind, uint64_t key, const char *part)
 {
 	struct store_name name;

@@ -59,7 +59,8 @@ int store_open(struct store **ret, int *ret_listen);
 
 /*
  * Closes what was not taken and has it removed from the manager's store: for a daemon that has found out what is its
- * own. (One that can't start just ends, and leaves all to the next.) NULL is fine. Returns NULL.
+ * own. (One that can't start just ends, and leaves all to the next.) Before it makes anything anew: sockets and programs
+ * that are left over are in the way of others, and their names may be given again. NULL is fine. Returns NULL.
  */
 struct store *store_free(struct store *store);
 
@@ -84,6 +85,12 @@ int store_put(const char *name, int fd, bool poll);
 
 /* All of that name. If the manager can't be told, they are left over for the next daemon. */
 void store_remove(const char *name);
+
+/*
+ * Waits until the manager has done all that it was told before, at most STORE_WAIT_SECONDS: what it was to remove, and
+ * nobody else has, is closed then.
+ */
+void store_settle(void);
 
 /* "q17.xsk" of ('q', 17, "xsk"). */
 struct store_name {
