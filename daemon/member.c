@@ -183,9 +183,11 @@ static struct handoff_member *reserve_place(struct ledger *ledger)
 	return place;
 }
 
+/* That was given, by this process or by one whose member is still there. */
+static uint64_t last_key;
+
 int member_create(struct member **ret, const struct member_options *options)
 {
-	static uint64_t last_key;
 	struct member *member = make_member(options);
 	int r;
 
@@ -267,6 +269,7 @@ int member_adopt(struct member **ret, const struct member_options *options,
 		member->fd = remains->fd;
 		member->tap_fd = remains->tap_fd;
 		member->key = remains->key;
+		last_key = remains->key > last_key ? remains->key : last_key;
 		member->overrun_seen = remains->overrun;
 		r = place ? map_remains(member) : -EBADMSG;
 	} else {

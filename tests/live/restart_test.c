@@ -636,6 +636,19 @@ static void keeps_as_much_as_before(const struct instance *daemon, const struct 
 			 supervised_look(daemon).fds, before->fds);
 }
 
+/* The supervisor has taken in all that it was told: the same in two looks. */
+static struct supervised at_rest(const struct instance *daemon)
+{
+	struct supervised last, look = supervised_look(daemon);
+
+	do {
+		last = look;
+		live_sleep_ms(50);
+		look = supervised_look(daemon);
+	} while (last.fds != look.fds);
+	return look;
+}
+
 /* Its consumers are told, others can come, and what these are goes on again. */
 static void begins_anew(const char *config, void (*spoil)(int state))
 {
@@ -649,7 +662,7 @@ static void begins_anew(const char *config, void (*spoil)(int state))
 	daemon = supervised_start(config);
 	options.instance = daemon;
 	consumer = consumer_start(&options);
-	before = supervised_look(daemon);
+	before = at_rest(daemon);
 	assert_int_equal(kill(before.pid, SIGSTOP), 0);
 	fd = (int)assert_ok(open_state_of(before.pid));
 	spoil(fd);
