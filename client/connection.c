@@ -245,6 +245,17 @@ static int refusal(struct xdpd_connection *connection, const struct xdpd_receive
 	return -(int)error->code;
 }
 
+/*
+ * An xdpd that comes after another does not know whether that has answered a READY just before its end, and answers it
+ * once more.
+ */
+static bool is_started_again(const struct xdpd_connection *connection,
+			     const struct xdpd_received *received)
+{
+	return received->header.type == XDPD_STARTED && !received->n_fds && connection->started &&
+	       received->header.id == connection->started;
+}
+
 int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message type, void *request,
 			size_t length, enum xdpd_message answer, size_t answer_length,
 			struct xdpd_received *ret, uint64_t deadline)
@@ -273,9 +284,13 @@ int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message ty
 			r = take_unasked(connection, &received);
 			continue;
 		}
+		if (is_started_again(connection, &received))
+			continue;
 		if (received.header.id != connection->id || received.header.type != answer ||
 		    received.length < answer_length || (received.n_fds && answer != XDPD_GRANT))
 			return end_of_protocol(connection);
+		if (answer == XDPD_STARTED)
+			connection->started = connection->id;
 		memcpy(ret, &received, sizeof(received));
 		received.n_fds = 0;
 		return 0;
@@ -291,6 +306,8 @@ void xdpd_connection_listen(struct xdpd_connection *connection)
 		received.n_fds = 0;
 		if (receive(connection, &received) < 0)
 			return;
+		if (is_started_again(connection, &received))
+			continue;
 		if (received.header.id != 0)
 			end_of_protocol(connection);
 		else

@@ -18,9 +18,10 @@
 #define XDPD_FDS_MAX	8
 
 struct xdpd_connection {
-	int fd;	     /* -1: closed */
-	int ended;   /* 0, or -errno: why nothing more will be said on it */
-	uint32_t id; /* of the last request */
+	int fd;		  /* -1: closed */
+	int ended;	  /* 0, or -errno: why nothing more will be said on it */
+	uint32_t id;	  /* of the last request */
+	uint32_t started; /* of the last READY that was answered */
 	char reason[XDPD_REASON_MAX];
 	struct xdpd_event events[XDPD_EVENTS_MAX]; /* a ring */
 	uint32_t first_event, n_events;

@@ -71,7 +71,7 @@ enum xdpd_message {
 	/* from the daemon */
 	XDPD_WELCOME = 0x8001,
 	XDPD_GRANT = 0x8002,   /* struct xdpd_grant, with its fds in one SCM_RIGHTS */
-	XDPD_STARTED = 0x8003, /* no body */
+	XDPD_STARTED = 0x8003, /* no body; twice if xdpd is restarted just then */
 	XDPD_DONE = 0x8004,    /* no body */
 	XDPD_ERROR = 0x8005,   /* struct xdpd_error */
 	XDPD_RECORD = 0x8006,  /* u32 kind (enum xdpd_list), u32 zero, then that kind's struct */

@@ -86,6 +86,12 @@ static void adopt_consumer(struct adoption *adoption, struct queue *queue,
 		adoption->ended++;
 		return;
 	}
+	/* Whether it was told so before the end can't be known: it is told again, and passes that over. */
+	if (saved->starting) {
+		struct xdpd_header started;
+
+		session_send(session, XDPD_STARTED, saved->starting, &started, sizeof(started));
+	}
 	adoption->consumers++;
 }
 

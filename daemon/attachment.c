@@ -295,6 +295,8 @@ static void tell_started(struct attachment *attachment)
 		    : member->tap ? "`, a tap"
 				  : "`");
 	attachment->owner.started(attachment->owner.context, NULL);
+	attachment->starting = 0;
+	keep_soon(attachment->queue->interface->daemon->keep);
 }
 
 static void start_exclusive(struct attachment *attachment)
@@ -407,6 +409,7 @@ void attachment_save(const struct attachment *attachment, struct saved_consumer 
 		.receive_bytes_before = attachment->receive_bytes_before,
 		.transmit_packets_before = attachment->transmit_packets_before,
 		.transmit_bytes_before = attachment->transmit_bytes_before,
+		.starting = attachment->starting,
 	};
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", attachment->name);
 	if (attachment->member)

@@ -53,6 +53,7 @@ struct attachment {
 	uint64_t key;	  /* in the store; 0: it is not there */
 	struct attachment *next; /* of the queue */
 	struct member *member;	 /* shared delivery; NULL: exclusive */
+	uint32_t starting; /* for the owner: the request that is answered when it runs; 0: it was */
 };
 
 #define ATTACHMENT_FDS 4 /* that a grant may have */

@@ -305,6 +305,7 @@ static int handle_ready(struct session *session, void *body, size_t length, stru
 	(void)length;
 	if (!session->attachment || session->attachment->running)
 		return violate(why, "READY without a grant");
+	session->attachment->starting = session->request;
 	attachment_start(session->attachment);
 	return 0;
 }

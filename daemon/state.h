@@ -138,7 +138,8 @@ struct saved_consumer {
 	uint64_t member_key;
 	uint64_t overrun;
 	uint32_t place; /* of its member in the ledger */
-	uint32_t zero;
+
+	uint32_t starting; /* id of its READY, which may not have been answered; 0: it was */
 };
 
 /*

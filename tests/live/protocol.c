@@ -145,7 +145,7 @@ int protocol_await(struct protocol *protocol, enum xdpd_message type, struct pro
 
 	do
 		got = protocol_receive(protocol, ret, PROTOCOL_PATIENCE);
-	while (got == XDPD_EVENT);
+	while (got == XDPD_EVENT || (got == XDPD_STARTED && type != XDPD_STARTED));
 	if (got < 0 || got == (int)type)
 		return got < 0 ? got : 0;
 	return got == XDPD_ERROR || got == XDPD_REVOKE ? -(int)ret->error.code : -EPROTO;
