@@ -16,6 +16,35 @@ struct xdpd_mapping {
 	size_t length;
 };
 
+/* Of an attachment that is had again by itself [reattach.c]. */
+enum xdpd_phase {
+	XDPD_SETTLED,	/* attached, or nothing is tried (any more) */
+	XDPD_DRAINING,	/* the attachment has ended; what has arrived can still be received */
+	XDPD_VOID,	/* it was given up; its frames can be looked at until the next xdpd_wait() */
+	XDPD_BACKED_OFF, /* nothing is done until `next` */
+	XDPD_GREETING,	/* these wait for WELCOME, ... */
+	XDPD_ASKING,	/* ... for GRANT ... */
+	XDPD_STARTING,	/* ... and for STARTED; what was granted is mapped, and not to be seen yet */
+};
+
+struct xdpd_reattach {
+	struct xdpd_attach_request request;
+	uint32_t snap_length;
+	int limit_ms;	 /* how long to try; negative: for ever, 0: not at all */
+	int patience_ms; /* with one attempt */
+	enum xdpd_phase phase;
+	int timer_fd;	/* in the epoll set, for `next`; -1: none */
+	uint64_t next;	/* when there is something to do by itself: an attempt, or to give one up */
+	uint64_t began; /* when the attachment that is, or was, began, ... */
+	uint64_t ended; /* ... and when it was noticed to have ended */
+	uint64_t gap;	/* nanoseconds in all earlier gaps */
+	uint32_t delay_ms;
+	int error; /* what has ended it, or the last attempt */
+	uint32_t received; /* RX index at the last xdpd_wait(), while draining */
+	struct xdpd granted; /* while starting */
+	struct xdpd_stats past; /* what earlier attachments have counted */
+};
+
 struct xdpd_client {
 	struct xdpd x; /* first, so that a pointer to it is a pointer to this */
 
@@ -46,6 +75,8 @@ struct xdpd_client {
 	bool armed;		     /* it says so now */
 	bool kicked;   /* the epoll set is readable because frames are there, not because somebody woke it */
 	bool hung_up;  /* xdpd has closed its end of `wait_fd` */
+
+	struct xdpd_reattach reattach;
 
 	/* where the rings' shared words and the account are while there are none: always 0 */
 	uint32_t no_word;
@@ -83,7 +114,31 @@ static inline uint32_t xdpd_frames_held(const struct xdpd_client *client)
 /* [wake.c] The kernel's counters; all 0 where the rings are not the kernel's. Returns 0 or -errno. */
 int xdpd_client_statistics(const struct xdpd_client *client, struct xdp_statistics *ret);
 
+/* Of this attachment, by now. Returns 0 or -errno. */
+int xdpd_client_count(const struct xdpd_client *client, struct xdpd_stats *ret);
+
+/* ---- [xdpd.c] steps of attaching ---- */
+
+int xdpd_client_watch(struct xdpd_client *client, int fd);
+
+/* Maps what was granted. On failure the connection has ended, too, and its reason is set. */
+int xdpd_client_take_grant(struct xdpd_client *client, struct xdpd_received *received,
+			   uint32_t snap_length);
+
+/* The daemon has said STARTED. On failure all is unmapped. */
+int xdpd_client_start(struct xdpd_client *client);
+
+/* Unmaps, and takes it out of the epoll set. */
+void xdpd_client_unmap(struct xdpd_client *client);
+
+/* `wait_fd` and the rings are what the program uses. */
+static inline bool xdpd_client_is_attached(const struct xdpd_client *client)
+{
+	return client->wait_fd >= 0 && client->reattach.phase <= XDPD_DRAINING;
+}
+
 /* No rings, no frames: what the inline functions can be called with. */
+struct xdpd xdpd_grant_nothing(struct xdpd_client *client);
 void xdpd_grant_none(struct xdpd_client *client);
 
 /*
@@ -95,8 +150,36 @@ void xdpd_grant_none(struct xdpd_client *client);
 int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received,
 		   uint32_t snap_length);
 
+/*
+ * Unmaps all but the frames and closes `wait_fd`. No ring is there any more, and the frames can still be looked at:
+ * whatever the program does with their descriptors has no effect.
+ */
+void xdpd_grant_void(struct xdpd_client *client);
+
 /* Unmaps all and closes `wait_fd`. */
 void xdpd_grant_unmap(struct xdpd_client *client);
+
+/* ---- [reattach.c] ---- */
+
+/* After xdpd_attach(), with what it was asked for. */
+void xdpd_reattach_prepare(struct xdpd_client *client, const struct xdpd_attach_request *request,
+			   const struct xdpd_attach_options *options);
+
+/* Time may mend what has ended the attachment with `error`, and that is wanted. */
+bool xdpd_reattach_helps(const struct xdpd_client *client, int error);
+
+/* xdpd_wait() when the attachment has ended with `error`, and from then on until there is none. */
+int xdpd_reattach_begin(struct xdpd_client *client, int error);
+int xdpd_reattach_drain(struct xdpd_client *client);
+
+/* xdpd_wait() without an attachment. */
+int xdpd_reattach_wait(struct xdpd_client *client, uint64_t deadline);
+
+/* Lets go of all that is kept for it. */
+void xdpd_reattach_forget(struct xdpd_client *client);
+
+/* Nanoseconds without an attachment. */
+uint64_t xdpd_reattach_gap(const struct xdpd_client *client);
 
 /* ---- [shared.c] frames of shared delivery, on their two ways back ---- */
 

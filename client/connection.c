@@ -118,6 +118,7 @@ static int take_unasked(struct xdpd_connection *connection, const struct xdpd_re
 		if (received->length < sizeof(received->error) || received->n_fds)
 			return end_of_protocol(connection);
 		keep_reason(connection, received->error.reason);
+		connection->code = (int)(received->error.code & 4095);
 		return end(connection, -ECANCELED, NULL);
 	default:
 		return end_of_protocol(connection);
@@ -256,24 +257,23 @@ static bool is_started_again(const struct xdpd_connection *connection,
 	       received->header.id == connection->started;
 }
 
-int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message type, void *request,
-			size_t length, enum xdpd_message answer, size_t answer_length,
-			struct xdpd_received *ret, uint64_t deadline)
+int xdpd_connection_request(struct xdpd_connection *connection, enum xdpd_message type,
+			    void *request, size_t length, uint64_t deadline)
 {
-	int r;
-
-	connection->reason[0] = '\0';
 	*(struct xdpd_header *)request = make_header(connection, type, length);
-	r = send_message(connection, request, length, deadline);
+	return send_message(connection, request, length, deadline);
+}
+
+int xdpd_connection_answered(struct xdpd_connection *connection, enum xdpd_message answer,
+			     size_t answer_length, struct xdpd_received *ret)
+{
+	int r = 0;
+
 	while (r == 0) {
 		cleanup_received struct xdpd_received received;
 
 		received.n_fds = 0;
 		r = receive(connection, &received);
-		if (r == -EAGAIN) {
-			r = wait_until(connection, POLLIN, deadline);
-			continue;
-		}
 		if (r < 0)
 			break;
 		/* Who is turned away at the door gets an ERROR that answers nothing. */
@@ -293,9 +293,25 @@ int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message ty
 			connection->started = connection->id;
 		memcpy(ret, &received, sizeof(received));
 		received.n_fds = 0;
-		return 0;
+		return 1;
 	}
-	return r;
+	return r < 0 && r != -EAGAIN ? r : 0;
+}
+
+int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message type, void *request,
+			size_t length, enum xdpd_message answer, size_t answer_length,
+			struct xdpd_received *ret, uint64_t deadline)
+{
+	int r;
+
+	connection->reason[0] = '\0';
+	r = xdpd_connection_request(connection, type, request, length, deadline);
+	while (r == 0) {
+		r = xdpd_connection_answered(connection, answer, answer_length, ret);
+		if (r == 0)
+			r = wait_until(connection, POLLIN, deadline);
+	}
+	return r < 0 ? r : 0;
 }
 
 void xdpd_connection_listen(struct xdpd_connection *connection)
@@ -334,31 +350,53 @@ static int connect_until(const struct sockaddr_un *address, uint64_t deadline)
 	return TAKE_FD(fd);
 }
 
-static int greet(struct xdpd_connection *connection, const char *name, uint64_t deadline)
+static struct xdpd_hello make_hello(const char *name)
 {
 	struct xdpd_hello hello = {
 		.version_min = XDPD_PROTOCOL_VERSION,
 		.version_max = XDPD_PROTOCOL_VERSION,
 	};
+
+	(void)snprintf(hello.name, sizeof(hello.name), "%s", name);
+	return hello;
+}
+
+static int check_welcome(struct xdpd_connection *connection, const struct xdpd_welcome *welcome)
+{
+	if (welcome->version != XDPD_PROTOCOL_VERSION)
+		return end(connection, -EPROTONOSUPPORT,
+			   "xdpd speaks another version of the protocol (EPROTONOSUPPORT)");
+	return 0;
+}
+
+static int greet(struct xdpd_connection *connection, const char *name, uint64_t deadline)
+{
+	struct xdpd_hello hello = make_hello(name);
 	cleanup_received struct xdpd_received received;
 	int r;
 
 	received.n_fds = 0;
-	(void)snprintf(hello.name, sizeof(hello.name), "%s", name);
 	r = xdpd_connection_ask(connection, XDPD_HELLO, &hello, sizeof(hello), XDPD_WELCOME,
 				sizeof(received.welcome), &received, deadline);
+	return r < 0 ? r : check_welcome(connection, &received.welcome);
+}
+
+static int dial(struct xdpd_connection *connection, const struct sockaddr_un *address,
+		uint64_t deadline)
+{
+	int r = connect_until(address, deadline);
+
 	if (r < 0)
 		return r;
-	if (received.welcome.version != XDPD_PROTOCOL_VERSION)
-		return end(connection, -EPROTONOSUPPORT,
-			   "xdpd speaks another version of the protocol (EPROTONOSUPPORT)");
+	connection->fd = r;
+	connection->ended = connection->code = 0;
 	return 0;
 }
 
 int xdpd_connection_open(struct xdpd_connection *connection, const struct sockaddr_un *address,
 			 const char *name, uint64_t deadline)
 {
-	int r = connect_until(address, deadline);
+	int r = dial(connection, address, deadline);
 
 	if (r < 0)
 		return r;
@@ -367,13 +405,40 @@ int xdpd_connection_open(struct xdpd_connection *connection, const struct sockad
 
 		xdpd_connection_next_event(connection, &old);
 	}
-	connection->fd = r;
-	connection->ended = 0;
-	connection->reason[0] = '\0';
 	r = greet(connection, name, deadline);
 	if (r < 0)
 		xdpd_connection_close(connection, r);
 	return r;
+}
+
+int xdpd_connection_begin(struct xdpd_connection *connection, const struct sockaddr_un *address,
+			  const char *name)
+{
+	struct xdpd_hello hello = make_hello(name);
+	int r = dial(connection, address, 0);
+
+	if (r < 0) {
+		(void)snprintf(connection->reason, sizeof(connection->reason),
+			       "can't connect to xdpd again (%s)", strerrorname_np(-r));
+		return r;
+	}
+	r = xdpd_connection_request(connection, XDPD_HELLO, &hello, sizeof(hello), 0);
+	if (r < 0)
+		xdpd_connection_close(connection, r);
+	return r;
+}
+
+int xdpd_connection_greeted(struct xdpd_connection *connection)
+{
+	cleanup_received struct xdpd_received received;
+	int r;
+
+	received.n_fds = 0;
+	r = xdpd_connection_answered(connection, XDPD_WELCOME, sizeof(received.welcome), &received);
+	if (r <= 0)
+		return r;
+	r = check_welcome(connection, &received.welcome);
+	return r < 0 ? r : 1;
 }
 
 void xdpd_connection_close(struct xdpd_connection *connection, int why)

@@ -17,9 +17,12 @@
 #define XDPD_EVENTS_MAX 16
 #define XDPD_FDS_MAX	8
 
+#define XDPD_DEFAULT_TIMEOUT_MS 5000
+
 struct xdpd_connection {
 	int fd;		  /* -1: closed */
 	int ended;	  /* 0, or -errno: why nothing more will be said on it */
+	int code;	  /* what a REVOKE gave as the cause; 0: none came */
 	uint32_t id;	  /* of the last request */
 	uint32_t started; /* of the last READY that was answered */
 	char reason[XDPD_REASON_MAX];
@@ -63,6 +66,16 @@ int xdpd_connection_open(struct xdpd_connection *connection, const struct sockad
 			 const char *name, uint64_t deadline);
 
 /*
+ * The same without waiting: connects and sends the hello. The events stay, and so does the reason until there is
+ * another one. Returns 0 or -errno, then it is closed.
+ */
+int xdpd_connection_begin(struct xdpd_connection *connection, const struct sockaddr_un *address,
+			  const char *name);
+
+/* Whether the hello was answered: 1, 0 (not yet), or -errno: as xdpd_connection_ask(). */
+int xdpd_connection_greeted(struct xdpd_connection *connection);
+
+/*
  * Sends a request, whose header is filled in here, and waits for its answer of type `answer`. Returns 0, or
  * -errno: the daemon's refusal, and the connection goes on; or -ETIMEDOUT, -EPROTO, -ECONNRESET, -ECANCELED,
  * and it has ended.
@@ -70,6 +83,12 @@ int xdpd_connection_open(struct xdpd_connection *connection, const struct sockad
 int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message type, void *request,
 			size_t length, enum xdpd_message answer, size_t answer_length,
 			struct xdpd_received *ret, uint64_t deadline);
+
+/* The halves of it: sends, and takes an answer that is there: 1, 0 (not yet), or -errno as above. */
+int xdpd_connection_request(struct xdpd_connection *connection, enum xdpd_message type,
+			    void *request, size_t length, uint64_t deadline);
+int xdpd_connection_answered(struct xdpd_connection *connection, enum xdpd_message answer,
+			     size_t answer_length, struct xdpd_received *ret);
 
 /* Takes in all that the daemon has said, without waiting. `ended` says whether it is over. */
 void xdpd_connection_listen(struct xdpd_connection *connection);

@@ -291,18 +291,23 @@ static bool is_stream(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
 }
 
-void xdpd_grant_none(struct xdpd_client *client)
+struct xdpd xdpd_grant_nothing(struct xdpd_client *client)
 {
 	struct xdpd_ring none;
 
 	xdpd_ring_join(&none, NULL, 0, &client->no_word, &client->no_word, &client->no_word);
-	client->x = (struct xdpd){
+	return (struct xdpd){
 		.rx = none,
 		.fill = none,
 		.tx = none,
 		.completion = none,
 		.account = &client->no_account,
 	};
+}
+
+void xdpd_grant_none(struct xdpd_client *client)
+{
+	client->x = xdpd_grant_nothing(client);
 	client->n_mappings = 0;
 	client->wait_fd = -1;
 	client->exclusive = client->raw = false;
@@ -415,6 +420,36 @@ int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received, u
 		keep_shared(client, grant);
 	client->wait_fd = TAKE_FD(received->fds[grant->wait_fd]);
 	return 0;
+}
+
+/*
+ * With rings of no entries a release finds no room, and the stack of spare frames takes none. A tap's copies and
+ * their lengths stay, and what is read-only stays so, lest xdpd_make_writable() says that it can be written to.
+ */
+void xdpd_grant_void(struct xdpd_client *client)
+{
+	const struct xdpd old = client->x;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < client->n_mappings; i++)
+		if (client->mappings[i].address == old.umem)
+			client->mappings[kept++] = client->mappings[i];
+		else
+			munmap(client->mappings[i].address, client->mappings[i].length);
+	client->n_mappings = kept;
+	free(old.spare);
+	client->x = xdpd_grant_nothing(client);
+	client->x.umem = old.umem;
+	client->x.frame_mask = old.frame_mask;
+	client->x.frame_size = old.frame_size;
+	client->x.frames = old.frames;
+	client->x.lent = old.lent;
+	client->x.read_only = old.read_only;
+	client->wait_fd = close_fd(client->wait_fd);
+	client->exclusive = false;
+	client->forwarded = client->fill_rung = client->tx_rung = 0;
+	client->sleep_flags = NULL;
+	client->armed = client->hung_up = false;
 }
 
 void xdpd_grant_unmap(struct xdpd_client *client)

@@ -48,7 +48,7 @@ int xdpd_raw(struct xdpd *x, struct xdpd_raw *ret)
 
 	if (client->wait_fd < 0)
 		return -ENOTCONN;
-	if (!client->exclusive)
+	if (!client->exclusive || client->reattach.limit_ms)
 		return -EOPNOTSUPP;
 	/* Unused: nothing received yet, and every frame beyond the filled ones is spare. */
 	if (client->raw || x->rx.own != client->rx_start || x->spares != x->frames - client->filled)

@@ -117,10 +117,19 @@ static int shorter(int timeout_ms, int limit)
 	return timeout_ms < 0 || timeout_ms > limit ? limit : timeout_ms;
 }
 
-int xdpd_wait(struct xdpd *x, int timeout_ms)
+/* What settle() could not do for the link; 1 if that is to be tried again. */
+static int put_up_with(struct xdpd_client *client, int error)
 {
-	struct xdpd_client *client = xdpd_client_of(x);
-	uint64_t deadline = xdpd_deadline(timeout_ms);
+	/* The daemon may have said why. */
+	xdpd_connection_listen(&client->connection);
+	if (client->connection.ended)
+		return client->connection.ended;
+	/* The link is down, which is no end for who waits out more than that. */
+	return error == -ENETDOWN && client->reattach.limit_ms ? 1 : error;
+}
+
+static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
+{
 	int retry = RETRY_MIN;
 	int r = look(client);
 
@@ -143,11 +152,10 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 		int left, n;
 
 		r = settle(client);
-		if (r < 0) {
-			/* The daemon may have said why. */
-			xdpd_connection_listen(&client->connection);
-			return client->connection.ended ? client->connection.ended : r;
-		}
+		if (r < 0)
+			r = put_up_with(client, r);
+		if (r < 0)
+			return r;
 		left = xdpd_milliseconds_until(deadline);
 		/* Who only looks need not be woken, unless it goes on to sleep by itself. */
 		if ((left != 0 || client->fd_wanted) && !xdpd_sleep_begin(client))
@@ -170,6 +178,20 @@ int xdpd_wait(struct xdpd *x, int timeout_ms)
 		if (r || xdpd_milliseconds_until(deadline) == 0)
 			return r;
 	}
+}
+
+int xdpd_wait(struct xdpd *x, int timeout_ms)
+{
+	struct xdpd_client *client = xdpd_client_of(x);
+	uint64_t deadline = xdpd_deadline(timeout_ms);
+	int r;
+
+	if (client->reattach.phase == XDPD_SETTLED) {
+		r = wait_attached(client, timeout_ms, deadline);
+		return xdpd_reattach_helps(client, r) ? xdpd_reattach_begin(client, r) : r;
+	}
+	return client->reattach.phase == XDPD_DRAINING ? xdpd_reattach_drain(client)
+						       : xdpd_reattach_wait(client, deadline);
 }
 
 int xdpd_next_event(struct xdpd *x, struct xdpd_event *ret)

@@ -34,6 +34,9 @@
  *     hands out only those that were whole after the copy; the others are counted as `overrun`. So a frame of
  *     a tap can be kept, and changed, like any other.
  *
+ * An attachment that has ended, as the daemon or the interface went away, is had again by xdpd_wait() where that is
+ * asked for: see `reattach_ms`.
+ *
  * Functions return 0 or a count, or -errno; outputs are touched only on success. The library never logs,
  * starts no thread, installs no signal handler and needs no capability.
  *
@@ -107,7 +110,32 @@ struct xdpd_attach_options {
 	const char *group; /* shared delivery: the group to join; NULL: a group of one's own name */
 	uint32_t snap_length; /* of a tap: copies only so many bytes of each frame; 0: all */
 	uint32_t zero;
+	/* how long to try to have an attachment again that has ended; negative: for ever, 0: not at all */
+	int32_t reattach_ms;
+	uint32_t zero_too;
 };
+
+/*
+ * With `reattach_ms`, xdpd_wait() does not end when the daemon or the interface has gone, but asks for the same
+ * queue again, at once and then after 10 ms to 1 s, until it is attached or the time is over:
+ *
+ *   1. What has arrived can be received: XDPD_WAIT_RX as usual, as long as the program takes some, at most 100 ms.
+ *   2. XDPD_WAIT_DETACHED, once: xdpd_reason() says why. The frames that the program holds, received ones and
+ *      those of xdpd_tx_alloc(), are void. They can be looked at until the next xdpd_wait(), which unmaps them, and
+ *      may be released, forwarded (none are taken) or forgotten until then, but not after it: their addresses would
+ *      name frames of the next attachment. A program that holds none across xdpd_wait() has nothing to do.
+ *   3. Without an attachment nothing is received, and xdpd_tx_alloc() gives none. xdpd_frames() is 0, and events
+ *      still come.
+ *   4. XDPD_WAIT_REATTACHED, once. All that was granted may be other than before: xdpd_frames(),
+ *      xdpd_frame_size(), whether the queue is shared. xdpd_stats() has what was lost.
+ *
+ * Memory is unmapped and mapped nowhere but in xdpd_wait(), which never takes longer than its timeout says. What
+ * time can't mend ends it as without `reattach_ms`: -ECANCELED (ejected by an administrator, or for what it wrote
+ * into its rings), -EACCES, -EOPNOTSUPP, -EPROTO, -EPROTONOSUPPORT and other refusals of xdpd_attach() but
+ * -ENODEV, -ENOENT, -EBUSY, -EUSERS, -ENETDOWN, -ETIMEDOUT and -ECONNRESET. When the time is over, xdpd_wait()
+ * returns the last of those. Then one may call xdpd_attach() again; until then it is -EISCONN. A link that is only
+ * down is waited out, with the attachment that there is.
+ */
 
 /*
  * Attaches to a queue and maps its UMEM and rings; frames may arrive from here on. Without
@@ -135,6 +163,10 @@ XDPD_API struct xdpd *xdpd_close(struct xdpd *x);
 enum xdpd_wait {
 	XDPD_WAIT_RX = 1 << 0,	  /* frames can be received */
 	XDPD_WAIT_EVENT = 1 << 1, /* xdpd_next_event() has something */
+
+	/* with `reattach_ms` */
+	XDPD_WAIT_DETACHED = 1 << 2,   /* the attachment has ended; its frames are void from the next call on */
+	XDPD_WAIT_REATTACHED = 1 << 3, /* there is another one */
 };
 
 /*
@@ -148,7 +180,8 @@ XDPD_API int xdpd_wait(struct xdpd *x, int timeout_ms);
 
 /*
  * An fd for one's own poll or epoll loop: readable when xdpd_wait(x, 0) would not return 0. It belongs to
- * `x`. After it was readable, call xdpd_wait(x, 0), which also takes in what the daemon said. Receiving is a
+ * `x`, and stays the same. After it was readable, call xdpd_wait(x, 0), which also takes in what the daemon said, and
+ * goes on with attaching again, also where it then returns 0. Receiving is a
  * little slower from the first call on, so a loop that never sleeps, or only by xdpd_wait(), leaves it.
  * What comes back after transmission does not make it readable: a program that forwards all that it holds sleeps
  * with a timeout.
@@ -165,7 +198,7 @@ XDPD_API const char *xdpd_reason(const struct xdpd *x);
 /* ---- figures ---- */
 
 /*
- * The kernel's counters since the attach [XDP_STATISTICS], and what is where now. In shared delivery the former
+ * The kernel's counters since xdpd_attach() [XDP_STATISTICS], and what is where now. In shared delivery the former
  * are 0: what was dropped for a member only the daemon knows, `xdpctl show consumers` tells.
  */
 struct xdpd_stats {
@@ -184,6 +217,12 @@ struct xdpd_stats {
 	uint64_t overrun; /* of a tap: frames that were overwritten before they had been copied */
 	uint32_t held;	  /* frames received and not given back */
 	uint32_t quota;	  /* of which there can be so many; of a tap, of frames to copy into */
+
+	/* with `reattach_ms`, else 0. The counters above then go on over all attachments. */
+	uint64_t reattached; /* times */
+	uint64_t gap_ms;     /* without an attachment, in all, the present gap included */
+	uint64_t abandoned;  /* frames that had arrived and were not received before their attachment was void */
+	uint64_t unsent;     /* frames of xdpd_tx() or xdpd_forward() that nobody had taken by then */
 };
 
 /*
@@ -569,7 +608,8 @@ struct xdpd_raw {
  * Fills in `ret` for an attachment that has not been used yet, and gives up the per-frame path to the
  * caller: from then on only xdpd_wait(), xdpd_fd(), xdpd_next_event(), xdpd_reason() and xdpd_close() may be
  * called. All pointers and the fd stay `x`'s. Transmitted bytes are then unknown to xdpd's metrics.
- * Errors: -ENOTCONN (not attached), -EBUSY (used already), -EOPNOTSUPP (not exclusive).
+ * Errors: -ENOTCONN (not attached), -EBUSY (used already), -EOPNOTSUPP (not exclusive, or attached with
+ * `reattach_ms`: nothing could be unmapped under such a program).
  */
 XDPD_API int xdpd_raw(struct xdpd *x, struct xdpd_raw *ret);
 

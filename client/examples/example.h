@@ -28,7 +28,7 @@ enum exit_status {
 };
 
 /* Options without a letter; those of one example begin at OPTION_OWN. */
-enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_OWN };
+enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_REATTACH, OPTION_OWN };
 
 #define COMMON_LETTERS "s:n:c:t:g:qvh"
 #define COMMON_OPTIONS                                                                        \
@@ -39,6 +39,7 @@ enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_OWN };
 		{"group", required_argument, NULL, 'g'},                                      \
 		{"hold", no_argument, NULL, OPTION_HOLD},                                     \
 		{"tap", no_argument, NULL, OPTION_TAP},                                       \
+		{"reattach", no_argument, NULL, OPTION_REATTACH},                             \
 	{                                                                                     \
 	}
 #define COMMON_HELP                                                                               \
@@ -49,6 +50,7 @@ enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_OWN };
 	"  -g, --group NAME     on a shared queue: the group to join (default: one of this name)\n" \
 	"      --hold           on a shared queue: hold frames that are lent, ...\n"              \
 	"      --tap            ... or look on (default: as the group is configured)\n"           \
+	"      --reattach       when xdpd or the interface goes away, wait until it is back\n"    \
 	"  -q, --quiet          no line each second\n"                                            \
 	"  -v, --verbose        say who runs this, with which privileges, and xdpd's events\n"    \
 	"  -h, --help           this text\n"                                                      \
@@ -66,7 +68,7 @@ struct example {
 	uint32_t snap_length; /* of a tap */
 	uint64_t count;	  /* UINT64_MAX: no limit */
 	uint64_t seconds; /* 0: no limit */
-	bool quiet, verbose;
+	bool quiet, verbose, reattach;
 	struct xdpd *x;
 	uint64_t frames, bytes; /* received, reflected or sent */
 };
@@ -136,6 +138,9 @@ static inline void take_option(struct example *example, int option)
 	case OPTION_TAP:
 		example->flags |= XDPD_ATTACH_TAP;
 		break;
+	case OPTION_REATTACH:
+		example->reattach = true;
+		break;
 	case 'q':
 		example->quiet = true;
 		break;
@@ -191,6 +196,7 @@ static inline void begin(struct example *example, uint32_t flags)
 		.flags = example->flags | flags,
 		.group = example->group,
 		.snap_length = example->snap_length,
+		.reattach_ms = example->reattach ? -1 : 0,
 	};
 	struct sigaction action = {.sa_handler = on_signal};
 	int r = xdpd_connect(&example->x, example->socket, example->name);
@@ -221,6 +227,30 @@ static inline void begin(struct example *example, uint32_t flags)
 	}
 }
 
+/* Zeroes if they can't be had, which the totals then show. */
+static inline struct xdpd_stats read_stats(struct example *example)
+{
+	struct xdpd_stats stats = {.size = sizeof(stats)};
+
+	(void)xdpd_stats(example->x, &stats);
+	return stats;
+}
+
+/* No example holds frames while it waits, so that to say it is all there is to do. */
+static inline void say_what_happened(struct example *example, int ready)
+{
+	if (ready & XDPD_WAIT_DETACHED)
+		fprintf(stderr, "%s: %s queue %u: detached, and trying to attach again: %s\n",
+			example->program, example->device, example->queue, xdpd_reason(example->x));
+	if (ready & XDPD_WAIT_REATTACHED)
+		fprintf(stderr,
+			"%s: %s queue %u: attached again: %u frames of %u bytes; %llu ms without "
+			"an attachment so far\n",
+			example->program, example->device, example->queue, xdpd_frames(example->x),
+			xdpd_frame_size(example->x),
+			(unsigned long long)read_stats(example).gap_ms);
+}
+
 /* Waits as xdpd_wait() does; a signal is no error, and events are shown to who wants them. */
 static inline int wait_for_frames(struct example *example, int timeout_ms)
 {
@@ -230,6 +260,8 @@ static inline int wait_for_frames(struct example *example, int timeout_ms)
 	while (xdpd_next_event(example->x, &event))
 		if (example->verbose)
 			fprintf(stderr, "event: %s\n", event.text);
+	if (r > 0)
+		say_what_happened(example, r);
 	return r == -EINTR ? 0 : r;
 }
 
@@ -316,8 +348,16 @@ static inline uint32_t flush(struct example *example)
 static inline int finish(struct example *example, int r)
 {
 	const char *reason = xdpd_reason(example->x);
+	const struct xdpd_stats stats = read_stats(example);
 	int status = EXIT_DONE;
 
+	if (stats.reattached || stats.gap_ms)
+		fprintf(stderr,
+			"%s: attached again %llu times, %llu ms without an attachment, %llu frames "
+			"not received and %llu not sent by then\n",
+			example->program, (unsigned long long)stats.reattached,
+			(unsigned long long)stats.gap_ms, (unsigned long long)stats.abandoned,
+			(unsigned long long)stats.unsent);
 	if (r < 0) {
 		fprintf(stderr, "%s: %s queue %u: can't go on: %s\n", example->program,
 			example->device, example->queue, *reason ? reason : strerror(-r));
@@ -327,15 +367,6 @@ static inline int finish(struct example *example, int r)
 	}
 	example->x = xdpd_close(example->x);
 	return status;
-}
-
-/* Zeroes if they can't be had, which the totals then show. */
-static inline struct xdpd_stats read_stats(struct example *example)
-{
-	struct xdpd_stats stats = {.size = sizeof(stats)};
-
-	(void)xdpd_stats(example->x, &stats);
-	return stats;
 }
 
 #endif

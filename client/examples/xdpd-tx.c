@@ -174,6 +174,17 @@ static uint32_t least(uint64_t a, uint64_t b, uint32_t c)
 	return least < c ? (uint32_t)least : c;
 }
 
+static bool packets_fit(const struct transmitter *transmitter)
+{
+	const uint32_t frame_size = xdpd_frame_size(transmitter->example.x);
+
+	if (transmitter->size <= frame_size)
+		return true;
+	fprintf(stderr, "xdpd-tx: --size %u does not fit into this queue's frames of %u\n",
+		transmitter->size, frame_size);
+	return false;
+}
+
 static int run(struct transmitter *transmitter)
 {
 	struct example *example = &transmitter->example;
@@ -198,6 +209,9 @@ static int run(struct transmitter *transmitter)
 		if ((due && !sent) || now >= listen) {
 			r = wait_for_frames(example, due && !sent ? 1 : 0);
 			listen = now + NSEC / 100;
+			/* The daemon may have come back with another config. */
+			if (r > 0 && r & XDPD_WAIT_REATTACHED && !packets_fit(transmitter))
+				stopped = 1;
 		}
 		now = now_ns();
 		meter_show(&meter, example, now);
@@ -319,15 +333,14 @@ int main(int argc, char **argv)
 	take_options(&transmitter, argc, argv);
 	complete_packet(&transmitter);
 	begin(example, XDPD_ATTACH_TRANSMIT);
-	if (transmitter.size > xdpd_frame_size(example->x)) {
-		fprintf(stderr, "xdpd-tx: --size %u does not fit into this queue's frames of %u\n",
-			transmitter.size, xdpd_frame_size(example->x));
+	if (!packets_fit(&transmitter)) {
 		xdpd_close(example->x);
 		return EXIT_USAGE;
 	}
 	r = run(&transmitter);
 	pending = flush(example);
 	stats = read_stats(example);
+	pending += (uint32_t)stats.unsent;
 	example->frames -= pending;
 	example->bytes -= (uint64_t)pending * transmitter.size;
 	r = finish(example, r);
