@@ -306,12 +306,14 @@ int xdpd_connection_ask(struct xdpd_connection *connection, enum xdpd_message ty
 
 	connection->reason[0] = '\0';
 	r = xdpd_connection_request(connection, type, request, length, deadline);
-	while (r == 0) {
+	while (r >= 0) {
 		r = xdpd_connection_answered(connection, answer, answer_length, ret);
+		if (r > 0)
+			return 0;
 		if (r == 0)
 			r = wait_until(connection, POLLIN, deadline);
 	}
-	return r < 0 ? r : 0;
+	return r;
 }
 
 void xdpd_connection_listen(struct xdpd_connection *connection)

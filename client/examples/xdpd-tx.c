@@ -211,7 +211,7 @@ static int run(struct transmitter *transmitter)
 			listen = now + NSEC / 100;
 			/* The daemon may have come back with another config. */
 			if (r > 0 && r & XDPD_WAIT_REATTACHED && !packets_fit(transmitter))
-				stopped = 1;
+				r = -EMSGSIZE;
 		}
 		now = now_ns();
 		meter_show(&meter, example, now);
