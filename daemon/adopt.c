@@ -129,9 +129,13 @@ static int adopt_share(const struct adoption *adoption, struct queue *queue,
 			   fd);
 }
 
-/* Whoever is attached is told by the one that ends it. */
+/* Whoever is attached is told by the one that ends it. Where nobody is, the socket is in its slot still. */
 static void give_up(struct queue *queue)
 {
+	if (!queue->attachments && queue->share)
+		share_close(queue->share);
+	else if (!queue->attachments)
+		redirect_clear(queue->interface->redirect, queue->id);
 	queue_close(queue, DETACH_FAILED,
 		    "xdpd was restarted, and could not go on with it; attach again");
 }

@@ -735,6 +735,17 @@ int share_start_worker(struct share *share, bool recover, struct failure *why)
 	return r < 0 ? fail_start(share, -r, why) : 0;
 }
 
+/* A slot that this process has not filled, another may have. */
+static void stop_redirecting(struct share *share)
+{
+	if (share->queue->interface->redirect)
+		redirect_clear(share->queue->interface->redirect, share->queue->id);
+	if (share->worker)
+		queue_sample(share->queue);
+	share->redirected = false;
+	share->record = (struct xdpd_bpf_queue){};
+}
+
 static void stop_worker(struct share *share)
 {
 	struct xdpd_worker_record last = {};
@@ -742,11 +753,6 @@ static void stop_worker(struct share *share)
 
 	if (!share->worker)
 		return;
-	if (share->queue->interface->redirect)
-		redirect_clear(share->queue->interface->redirect, share->queue->id);
-	queue_sample(share->queue);
-	share->redirected = false;
-	share->record = (struct xdpd_bpf_queue){};
 	share->news = sd_event_source_disable_unref(share->news);
 	worker_halt(share->worker);
 	worker_describe(share->worker, &last);
@@ -760,10 +766,6 @@ static void stop_worker(struct share *share)
 	share->past.unclaimed += last.unclaimed;
 	share->transmitted.packets += transmitted.packets;
 	share->transmitted.bytes += transmitted.bytes;
-	free_leaving(share, UINT64_MAX);
-	free_older(share);
-	free(share->roster);
-	share->roster = NULL;
 }
 
 int share_join(struct share *share, struct member *member, struct failure *why)
@@ -781,6 +783,17 @@ int share_join(struct share *share, struct member *member, struct failure *why)
 	share->stale = true;
 	interface_settle(share->queue->interface);
 	return 0;
+}
+
+void share_close(struct share *share)
+{
+	stop_redirecting(share);
+	stop_worker(share);
+	free_leaving(share, UINT64_MAX);
+	free_older(share);
+	free(share->roster);
+	share->roster = NULL;
+	ledger_close(&share->ledger);
 }
 
 void share_leave(struct share *share, struct member *member)
@@ -801,6 +814,5 @@ void share_leave(struct share *share, struct member *member)
 		interface_settle(share->queue->interface);
 		return;
 	}
-	stop_worker(share);
-	ledger_close(&share->ledger);
+	share_close(share);
 }

@@ -62,6 +62,9 @@ int share_join(struct share *share, struct member *member, struct failure *why);
 /* Takes it out, whatever its state. The worker ends with the last; then no slot of the program's is in use. */
 void share_leave(struct share *share, struct member *member);
 
+/* The same where no member is: of what another process left there may be the rest, and none could go on. */
+void share_close(struct share *share);
+
 /*
  * Goes on until worker and program agree on who is there. `names_groups`: the rules send some frames to some groups
  * only, or are about to. Returns true if nothing is left to be waited for; else it is called again when there are news.
