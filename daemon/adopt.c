@@ -37,7 +37,24 @@ static int take(const struct adoption *adoption, char kind, uint64_t key, const 
 	return store_take(adoption->store, name.text);
 }
 
+/* What was taken and is not gone on with: the manager would keep it until the next start, and a program or socket alive. */
+static void forget(char kind, uint64_t key, const char *const *parts, size_t n)
+{
+	for (size_t i = 0; key && i < n; i++) {
+		const struct store_name name = store_name(kind, key, parts[i]);
+
+		store_remove(name.text);
+	}
+}
+
 /* ---- consumers ---- */
+
+static void forget_consumer(uint64_t key)
+{
+	static const char *const parts[] = {"conn", "mem", "tap", "bell"};
+
+	forget('c', key, parts, sizeof(parts) / sizeof(parts[0]));
+}
 
 /* Its connection is there, and that is all that can be gone on with. */
 static void dismiss(struct session *session, const char *why)
@@ -77,12 +94,14 @@ static void adopt_consumer(struct adoption *adoption, struct queue *queue,
 
 	/* Gone meanwhile: the service manager saw the other end close. */
 	if (fd < 0 || server_adopt(adoption->daemon->server, fd, saved->name, &session) < 0) {
+		forget_consumer(saved->key);
 		adoption->ended++;
 		return;
 	}
 	if (!queue || adopt_attachment(adoption, queue, saved, session) < 0) {
 		dismiss(session,
 			"xdpd was restarted, and could not go on with this queue; attach again");
+		forget_consumer(saved->key);
 		adoption->ended++;
 		return;
 	}
@@ -129,6 +148,13 @@ static int adopt_share(const struct adoption *adoption, struct queue *queue,
 			   fd);
 }
 
+static void forget_queue(uint64_t key)
+{
+	static const char *const parts[] = {"xsk", "umem", "ledg"};
+
+	forget('q', key, parts, sizeof(parts) / sizeof(parts[0]));
+}
+
 /* Whoever is attached is told by the one that ends it. Where nobody is, the socket is in its slot still. */
 static void give_up(struct queue *queue)
 {
@@ -160,6 +186,8 @@ static void adopt_queue(struct adoption *adoption, size_t index)
 				    take(adoption, 'q', saved->key, "umem"))
 		      : -ENODEV;
 
+	if (r < 0)
+		forget_queue(saved->key);
 	while (adoption->group + n_groups < state->n_groups &&
 	       state->group_parents[adoption->group + n_groups] == index)
 		n_groups++;
@@ -188,6 +216,7 @@ static void adopt_interface(struct adoption *adoption, size_t index)
 	struct interface *interface = daemon_find_interface(adoption->daemon, saved->device);
 	int fds[REDIRECT_PARTS];
 	size_t n_rules = 0;
+	int r = -ENODEV;
 
 	for (int i = 0; i < REDIRECT_PARTS; i++)
 		fds[i] = take(adoption, 'i', saved->key, redirect_part_names[i]);
@@ -195,11 +224,12 @@ static void adopt_interface(struct adoption *adoption, size_t index)
 	       state->rule_parents[adoption->rule + n_rules] == index)
 		n_rules++;
 	if (interface)
-		(void)interface_adopt(interface, saved, &state->rules[adoption->rule], n_rules,
-				      fds);
+		r = interface_adopt(interface, saved, &state->rules[adoption->rule], n_rules, fds);
 	else
 		for (int i = 0; i < REDIRECT_PARTS; i++)
 			close_fd(fds[i]);
+	if (r < 0)
+		forget('i', saved->key, redirect_part_names, REDIRECT_PARTS);
 	adoption->rule += n_rules;
 }
 
