@@ -392,6 +392,7 @@ static int dial(struct xdpd_connection *connection, const struct sockaddr_un *ad
 		return r;
 	connection->fd = r;
 	connection->ended = connection->code = 0;
+	connection->started = 0;
 	return 0;
 }
 
