@@ -78,8 +78,9 @@ struct xdpd_client {
 
 	struct xdpd_reattach reattach;
 
-	/* where the rings' shared words and the account are while there are none: always 0 */
+	/* where the rings' shared words, entries and the account are while there are none: always 0 */
 	uint32_t no_word;
+	struct xdp_desc no_entry;
 	struct xdpd_account no_account;
 };
 

@@ -295,7 +295,8 @@ struct xdpd xdpd_grant_nothing(struct xdpd_client *client)
 {
 	struct xdpd_ring none;
 
-	xdpd_ring_join(&none, NULL, 0, &client->no_word, &client->no_word, &client->no_word);
+	xdpd_ring_join(&none, &client->no_entry, 0, &client->no_word, &client->no_word,
+		       &client->no_word);
 	return (struct xdpd){
 		.rx = none,
 		.fill = none,

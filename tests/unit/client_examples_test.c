@@ -136,6 +136,49 @@ static void xdpd_rx_holds_and_taps(void **state)
 	assert_said("overrun 0");
 }
 
+/* The first connection ends after a while; the rings are those of before in the second one, too. */
+static void script_end_once(struct fake *it)
+{
+	const int fds[WORKER_FDS] = {worker.umem_read_fd, kernel.rings_fd, kernel.sockets[0],
+				     worker.own_fd, worker.rings_read_fd};
+
+	if (!welcome() || !expect(XDPD_ATTACH))
+		return;
+	say_with_fds(XDPD_GRANT, fake.in.header.id, &it->grant, worker.grant_length, fds,
+		     WORKER_FDS);
+	if (!start())
+		return;
+	post(&it->said);
+	if (it->connections > 1)
+		until_it_goes();
+	else
+		usleep(50000);
+}
+
+static void xdpd_rx_attaches_again_where_it_is_told_to(void **state)
+{
+	char path[256];
+	char *arguments[] = {path, "-q",   "-t",   "20", "-s", fake.path, "--hold",
+			     "-c", "4000", "eth0", "3",	 NULL, NULL};
+
+	(void)state;
+	if (!has_example("xdpd-rx", path))
+		skip();
+	begin_shared_with(script_end_once, 0, false, 0);
+	assert_int_equal(run_program(path, arguments), 3);
+	assert_said("can't go on: xdpd has ended");
+	end_shared(NULL);
+
+	arguments[11] = "--reattach";
+	begin_shared_with(script_end_once, 0, false, 0);
+	assert_int_equal(run_program(path, arguments), 0);
+	assert_said("xdpd-rx: eth0 queue 3: detached, and trying to attach again: xdpd has ended");
+	assert_said("xdpd-rx: eth0 queue 3: attached again: 64 frames of 2048 bytes");
+	assert_said("attached again 1 times");
+	assert_said("received 4000 frames");
+	end_shared(NULL);
+}
+
 static void xdpd_reflect_sends_back_what_it_may_not_write_to_by_a_copy(void **state)
 {
 	static const uint32_t kinds[] = {0, XDPD_GRANT_WRITABLE, XDPD_GRANT_TAP};
@@ -227,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(xdpd_rx_holds_and_taps),
+		cmocka_unit_test(xdpd_rx_attaches_again_where_it_is_told_to),
 		cmocka_unit_test(xdpd_reflect_sends_back_what_it_may_not_write_to_by_a_copy),
 		cmocka_unit_test(xdpd_tx_sends_from_memory_of_its_own),
 		cmocka_unit_test(xdpd_dump_writes_what_pcap_readers_read),
