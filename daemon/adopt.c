@@ -59,7 +59,7 @@ static void forget_consumer(uint64_t key)
 /* Its connection is there, and that is all that can be gone on with. */
 static void dismiss(struct session *session, const char *why)
 {
-	struct xdpd_error revoke = {.code = ECANCELED};
+	struct xdpd_error revoke = {.code = ESHUTDOWN};
 
 	(void)snprintf(revoke.reason, sizeof(revoke.reason), "%s", why);
 	session_send(session, XDPD_REVOKE, 0, &revoke, sizeof(revoke));
