@@ -108,6 +108,11 @@ struct xdpd_welcome {
 	char release[32]; /* the daemon's version, e.g. "0.1.0" */
 };
 
+/*
+ * In a REVOKE, the code says whether attaching again may help: ESHUTDOWN (xdpd stops, or was restarted and could not
+ * go on with this attachment), ENETDOWN (the interface or the queue is gone, or is set up anew), EUSERS, ETIMEDOUT; or
+ * not: ECANCELED (ejected by an administrator), EACCES (not allowed any more), EPROTO (what the consumer did).
+ */
 struct xdpd_error {
 	struct xdpd_header header;
 	uint32_t code; /* an errno of Linux */
