@@ -125,7 +125,8 @@ struct storm {
 	struct joiner *joiners;
 	uint64_t random;
 	uint64_t kills, seconds;
-	uint64_t slowest; /* milliseconds until a daemon was ready */
+	uint64_t restarts; /* that the last kill leads to */
+	uint64_t slowest;  /* milliseconds until a daemon was ready */
 };
 
 /* One that may be amid anything: also in its own start, as not every one is waited for. */
@@ -138,11 +139,12 @@ static void kill_one(struct storm *storm)
 	if (before.pid > 0)
 		assert_true(kill(before.pid, SIGKILL) == 0 || errno == ESRCH);
 	storm->kills++;
+	storm->restarts = before.restarts + (before.pid > 0);
 	if (below(&storm->random, 8) == 0) {
 		(void)usleep(below(&storm->random, 15000));
 		return;
 	}
-	supervised_awaits(storm->daemon, before.restarts + 1);
+	supervised_awaits(storm->daemon, storm->restarts);
 	took = live_now_ms() - begun;
 	storm->slowest = took > storm->slowest ? took : storm->slowest;
 	if (took > READY_MS)
@@ -155,7 +157,7 @@ static void look(struct storm *storm)
 {
 	struct balance balance;
 
-	supervised_awaits(storm->daemon, 0);
+	supervised_awaits(storm->daemon, storm->restarts);
 	balance = balance_take(storm->daemon);
 	balance_of_places(&balance);
 	(void)shared_consumer(storm->daemon, "witness-steady");
