@@ -1096,6 +1096,7 @@ void handoff_adopt(struct handoff *h, const struct roster *roster)
 	if (!(stay & SLOT(h->turn)))
 		h->interrupted = false;
 	h->stock = roster->taps ? h->stock_with_taps : h->stock_all;
+	h->unmarked = roster->unmarked;
 	h->roster = roster;
 	if (before == &nobody)
 		greet(h);
@@ -1751,6 +1752,7 @@ int handoff_recover(struct handoff *h, const struct handoff_memory *memory,
 	now.counters = h->counters;
 	now.step = h->step;
 	now.step.slots &= stay;
+	now.unmarked = h->unmarked & stay;
 	if (now.step.kind == STEP_COLLECT && !(stay & SLOT(now.step.slot)))
 		stayers.member[now.step.slot] = NULL;
 	place_arrays(&now, memory->arrays);

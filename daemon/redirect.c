@@ -318,6 +318,16 @@ int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd,
 	return redirect_update(redirect, queue, record);
 }
 
+int redirect_record(const struct redirect *redirect, uint32_t queue, struct xdpd_bpf_queue *ret)
+{
+	struct xdpd_bpf_queue record;
+
+	if (bpf_map_lookup_elem(redirect->queues_fd, &queue, &record) < 0)
+		return -errno;
+	*ret = record;
+	return 0;
+}
+
 void redirect_clear(struct redirect *redirect, uint32_t queue)
 {
 	(void)redirect_update(redirect, queue, &(struct xdpd_bpf_queue){});

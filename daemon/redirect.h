@@ -98,6 +98,9 @@ int redirect_set(struct redirect *redirect, uint32_t queue, int socket_fd,
  */
 int redirect_update(struct redirect *redirect, uint32_t queue, const struct xdpd_bpf_queue *record);
 
+/* What the program goes by on a queue. Returns 0 or -errno. */
+int redirect_record(const struct redirect *redirect, uint32_t queue, struct xdpd_bpf_queue *ret);
+
 /* Empties a queue's slot: its frames pass to the kernel's stack. An empty slot is fine. */
 void redirect_clear(struct redirect *redirect, uint32_t queue);
 

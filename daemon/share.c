@@ -486,6 +486,9 @@ static struct roster *make_roster(struct share *share, bool marks)
 		if (!marks || !(before || marked_before))
 			roster->unmarked |= UINT64_C(1) << roster->choice[group][0];
 	}
+	/* Frames without a mark that were not taken before a crash are for those whom the worker would have given them. */
+	if (marks && !before && marked_before)
+		roster->unmarked = share->ledger.content->handoff.unmarked & roster->members;
 	/* Who gets marks has them from now on. What comes without was redirected for those who were there before. */
 	if (marks && before && !share->moved)
 		roster->unmarked = before->unmarked & find_stayers(before, roster);

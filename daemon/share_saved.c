@@ -135,6 +135,23 @@ static void adopt_past(struct share *share, const struct saved_queue *saved)
 	share->violations = saved->violations;
 }
 
+/*
+ * The state may be a little older than the program's map, and frames come marked, or not, as that says. An epoch that was
+ * given is not given again.
+ */
+static void adopt_record(struct share *share)
+{
+	const struct queue *queue = share->queue;
+	struct xdpd_bpf_queue record;
+
+	if (redirect_record(queue->interface->redirect, queue->id, &record) < 0)
+		return;
+	share->redirected = record.capacity != 0;
+	share->record = record;
+	if (record.epoch > share->epoch)
+		share->epoch = record.epoch;
+}
+
 int share_adopt(struct share *share, const struct saved_queue *saved,
 		const struct saved_group *groups, size_t n_groups, int ledger_fd)
 {
@@ -150,6 +167,7 @@ int share_adopt(struct share *share, const struct saved_queue *saved,
 	memset(share->groups, 0, sizeof(share->groups));
 	adopt_groups(share, groups, n_groups);
 	adopt_past(share, saved);
+	adopt_record(share);
 	return 0;
 }
 
