@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -95,13 +96,31 @@ static void allow_long_queues(void)
 		fail_msg("max_dgram_qlen: %s", strerror(errno));
 }
 
+/*
+ * Nobody keeps fds here: what would wait to be read, with a socket that the daemon has closed long ago, keeps a queue
+ * from being bound again. A message that a filter drops is as good as sent.
+ */
+static int turn_away_fds(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x46445354 /* "FDST" */, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
+}
+
 static int listen_for_notifications(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	if (fd < 0 || turn_away_fds(fd) < 0 ||
+	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    chmod(path, 0666) < 0)
 		return -errno;
 	return TAKE_FD(fd);
