@@ -147,6 +147,8 @@ struct config_interface {
 	struct config_rule *rules; /* in the order of their evaluation */
 	size_t n_rules;
 	struct config_rule otherwise; /* `default:`; REDIRECT to all groups if not given */
+
+	bool replace; /* another XDP program that is in the way is taken off */
 };
 
 struct config_metrics {

@@ -567,8 +567,8 @@ static void read_name(struct parse *parse, const yaml_node_t *interface_node,
 static struct place read_interface(struct parse *parse, const yaml_node_t *node,
 				   struct config_interface *interface)
 {
-	static const char *const keys[] = {"name",   "mode",  "bind",	"queues",
-					   "groups", "steer", "default"};
+	static const char *const keys[] = {"name",   "mode",  "bind",	 "queues",
+					   "groups", "steer", "default", "replace"};
 	static const struct word modes[] = {
 		{"auto", XDPD_MODE_AUTO},
 		{"native", XDPD_MODE_NATIVE},
@@ -591,6 +591,7 @@ static struct place read_interface(struct parse *parse, const yaml_node_t *node,
 	if (fields[4].value)
 		groups_read(&parse->walk, parse->names, &parse->attach, fields[4].value, interface);
 	steer_read(&parse->walk, fields[5].value, fields[6].value, interface);
+	(void)walk_bool(&parse->walk, "`replace`", fields[7].value, &interface->replace);
 	return interface->name[0] ? yaml_node_place(fields[0].value) : (struct place){};
 }
 

@@ -117,8 +117,8 @@ int text_edit_refuse(const struct text_edit *edit, const yaml_node_t *node)
 static bool same_interface(const struct config_interface *a, const struct config_interface *b)
 {
 	if (strcmp(a->name, b->name) != 0 || a->mode != b->mode || a->bind != b->bind ||
-	    a->all != b->all || a->n_queues != b->n_queues || !config_groups_equal(a, b) ||
-	    !config_steering_equal(a, b))
+	    a->replace != b->replace || a->all != b->all || a->n_queues != b->n_queues ||
+	    !config_groups_equal(a, b) || !config_steering_equal(a, b))
 		return false;
 	if (a->all && !config_queue_equal(&a->all_queues, &b->all_queues))
 		return false;
@@ -163,9 +163,10 @@ static bool same_but_queues(const struct config_interface *before,
 {
 	if (!before)
 		return after->mode == XDPD_MODE_AUTO && after->bind == XDPD_BIND_AUTO &&
-		       !after->n_groups && !after->n_rules;
+		       !after->replace && !after->n_groups && !after->n_rules;
 	return after->mode == before->mode && after->bind == before->bind &&
-	       config_groups_equal(before, after) && config_steering_equal(before, after);
+	       after->replace == before->replace && config_groups_equal(before, after) &&
+	       config_steering_equal(before, after);
 }
 
 int text_edit_finish(struct text_edit *edit, const yaml_node_t *at,

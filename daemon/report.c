@@ -27,6 +27,9 @@ static void report_interface(FILE *report, const struct config_interface *before
 {
 	if (before->mode != after->mode)
 		fprintf(report, "%s: XDP mode changed\n", after->name);
+	if (before->replace != after->replace)
+		fprintf(report, "%s: another XDP program is %s now\n", after->name,
+			after->replace ? "replaced" : "left in place");
 	if (!config_groups_equal(before, after))
 		fprintf(report, "%s: groups changed\n", after->name);
 	if (!config_steering_equal(before, after))

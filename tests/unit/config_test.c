@@ -244,6 +244,20 @@ static void a_queue_has_the_defaults_for_what_is_not_given(void **state)
 	config_free(config);
 }
 
+static void another_program_is_replaced_only_where_the_config_says_so(void **state)
+{
+	struct config *config = parse("interfaces: [{ name: eth0 }, { name: eth1, replace: true }, "
+				      "{ name: eth2, replace: false }]");
+
+	(void)state;
+	assert_false(config->interfaces[0].replace);
+	assert_true(config->interfaces[1].replace);
+	assert_false(config->interfaces[2].replace);
+	config_free(config);
+	assert_refused("interfaces: [{ name: eth0, replace: always }]",
+		       "test:1:37: `replace` is `always`, expected `true` or `false`\n");
+}
+
 static void every_key_is_taken_over(void **state)
 {
 	size_t length;
@@ -749,6 +763,7 @@ int main(void)
 		TEST(the_example_in_the_sample_is_accepted_without_its_comment_signs),
 		TEST(an_empty_file_means_the_defaults),
 		TEST(a_queue_has_the_defaults_for_what_is_not_given),
+		TEST(another_program_is_replaced_only_where_the_config_says_so),
 		TEST(every_key_is_taken_over),
 		TEST(a_queue_for_groups_is_not_for_the_users_of_all_queues),
 		TEST(a_queue_for_users_is_not_for_the_groups_of_all_queues),

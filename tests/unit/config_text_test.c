@@ -129,6 +129,9 @@ static void an_interface_without_queues_gets_the_list(void **state)
 	assert_added("interfaces:\n  - name: eth0\n    mode: native # best\n\n# end\n", "id: 3",
 		     "interfaces:\n  - name: eth0\n    mode: native # best\n    queues:\n      - "
 		     "id: 3\n\n# end\n");
+	assert_added(
+		"interfaces:\n  - name: eth0\n    replace: true\n", "id: 3",
+		"interfaces:\n  - name: eth0\n    replace: true\n    queues:\n      - id: 3\n");
 	assert_added("interfaces:\n  - name: eth0\n    queues: []\n  - name: eth1\n", "id: 3",
 		     "interfaces:\n  - name: eth0\n    queues:\n      - id: 3\n  - name: eth1\n");
 	assert_added("interfaces:\n  - name: eth0\n    queues:\n", "id: 3",
