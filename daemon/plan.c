@@ -5,10 +5,11 @@
 #include <stdlib.h>
 
 const char *const plan_kind_names[] = {
-	[PLAN_CLOSE_QUEUE] = "close queue",	  [PLAN_REMOVE_QUEUE] = "remove queue",
-	[PLAN_DETACH_PROGRAM] = "detach program", [PLAN_REMOVE_INTERFACE] = "remove interface",
-	[PLAN_ADD_INTERFACE] = "add interface",	  [PLAN_ATTACH_PROGRAM] = "attach program",
-	[PLAN_ADD_QUEUE] = "add queue",		  [PLAN_OPEN_QUEUE] = "open queue",
+	[PLAN_CLOSE_QUEUE] = "close queue",	    [PLAN_REMOVE_QUEUE] = "remove queue",
+	[PLAN_DETACH_PROGRAM] = "detach program",   [PLAN_REMOVE_INTERFACE] = "remove interface",
+	[PLAN_ADD_INTERFACE] = "add interface",	    [PLAN_ATTACH_PROGRAM] = "attach program",
+	[PLAN_RESTORE_PROGRAM] = "restore program", [PLAN_ADD_QUEUE] = "add queue",
+	[PLAN_OPEN_QUEUE] = "open queue",
 };
 
 /* The comparison of one interface: the wanted side, the actual side, and what follows for all its queues. */
@@ -75,8 +76,8 @@ static int end_queue(struct plan *plan, const struct comparison *of, const struc
 
 	if (!wanted)
 		return append_queue(plan, PLAN_REMOVE_QUEUE, of, kept->id, NULL);
-	if (!kept->waiting &&
-	    (!of->program_stays || !exists || !config_queue_same_socket(kept->settings, wanted)))
+	if (!kept->waiting && (!of->program_stays || !exists || kept->dead ||
+			       !config_queue_same_socket(kept->settings, wanted)))
 		return append_queue(plan, PLAN_CLOSE_QUEUE, of, kept->id, wanted);
 	return 0;
 }
@@ -99,7 +100,7 @@ static int begin_queue(struct plan *plan, const struct comparison *of, uint32_t 
 	const struct config_queue *wanted = find_wanted(of, id);
 	const struct plan_queue *kept = find_kept(of->actual, id);
 	bool exists = of->actual->ifindex && id < of->actual->channels;
-	bool stays = kept && !kept->waiting && !kept->again && of->program_stays &&
+	bool stays = kept && !kept->waiting && !kept->again && !kept->dead && of->program_stays &&
 		     config_queue_same_socket(kept->settings, wanted);
 	int r = 0;
 
@@ -132,6 +133,8 @@ static int begin_things(struct plan *plan, const struct comparison *of)
 		r = append_interface(plan, PLAN_ADD_INTERFACE, of);
 	if (r == 0 && of->actual->ifindex && !of->program_stays)
 		r = append_interface(plan, PLAN_ATTACH_PROGRAM, of);
+	if (r == 0 && of->program_stays && of->actual->program_lost)
+		r = append_interface(plan, PLAN_RESTORE_PROGRAM, of);
 	return r < 0 ? r : begin_queues(plan, of);
 }
 

@@ -18,6 +18,7 @@ struct plan_queue {
 	uint32_t id;
 	bool waiting; /* nothing of it is open, and nothing was tried */
 	bool again;   /* what was tried failed, and things have changed since */
+	bool dead;    /* its socket was: the interface has been away */
 	const struct config_queue *settings; /* that it was opened, or tried, with */
 };
 
@@ -28,6 +29,7 @@ struct plan_interface {
 	int ifindex;			       /* as the kernel has it now; 0: absent */
 	uint32_t channels;		       /* receive queues now; 0: absent */
 	int program_ifindex; /* where xdpd's program is attached, or was refused as things are; 0: nowhere */
+	bool program_lost; /* somebody took it off, or replaced it, and things have changed since it was last tried */
 	const struct plan_queue *queues; /* sorted by id */
 	size_t n_queues;
 };
@@ -40,6 +42,7 @@ enum plan_kind {
 	PLAN_REMOVE_INTERFACE, /* forget it */
 	PLAN_ADD_INTERFACE,    /* keep it */
 	PLAN_ATTACH_PROGRAM,
+	PLAN_RESTORE_PROGRAM, /* attach the same again; its queues and consumers stay */
 	PLAN_ADD_QUEUE, /* keep it, waiting */
 	PLAN_OPEN_QUEUE,
 };

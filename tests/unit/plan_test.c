@@ -269,6 +269,56 @@ static void what_failed_is_tried_again_only_when_things_have_changed(void **stat
 	config_free(kept.config);
 }
 
+static void a_lost_program_is_restored_and_its_queues_stay(void **state)
+{
+	struct kept kept = keep(TWO_QUEUES, 2);
+
+	(void)state;
+	kept.interface.queues = kept.queues;
+	kept.interface.program_lost = true;
+	expect(kept.config, &kept.interface, 1, "restore program eth0; ");
+	kept.interface.ifindex = 0;
+	kept.interface.channels = 0;
+	expect(kept.config, &kept.interface, 1,
+	       "close queue eth0 0; close queue eth0 1; detach program eth0; ");
+	config_free(kept.config);
+}
+
+static void a_lost_program_of_another_mode_starts_over(void **state)
+{
+	struct kept kept = keep(TWO_QUEUES, 1);
+	struct config *wanted = parse(
+		"interfaces: [{ name: eth0, mode: generic, queues: [{ id: 0, frames: 64 }] }]");
+
+	(void)state;
+	kept.interface.queues = kept.queues;
+	kept.interface.program_lost = true;
+	expect(wanted, &kept.interface, 1,
+	       "close queue eth0 0; detach program eth0; attach program eth0; open queue eth0 0; ");
+	config_free(wanted);
+	config_free(kept.config);
+}
+
+static void a_queue_whose_socket_died_is_opened_anew_alone(void **state)
+{
+	struct kept kept = keep(TWO_QUEUES, 2);
+
+	(void)state;
+	kept.interface.queues = kept.queues;
+	kept.queues[1].dead = true;
+	expect(kept.config, &kept.interface, 1, "close queue eth0 1; open queue eth0 1; ");
+	config_free(kept.config);
+}
+
+static void that_others_are_replaced_is_no_action_by_itself(void **state)
+{
+	(void)state;
+	expect_change(
+		TWO_QUEUES, 2,
+		"interfaces: [{ name: eth0, replace: true, queues: [{ id: 0-1, frames: 64 }] }]",
+		"");
+}
+
 static void all_that_ends_comes_before_all_that_begins(void **state)
 {
 	struct kept kept = keep(TWO_QUEUES, 2);
@@ -307,6 +357,10 @@ int main(void)
 		cmocka_unit_test(all_follows_the_channels),
 		cmocka_unit_test(all_of_an_absent_interface_keeps_what_there_was),
 		cmocka_unit_test(what_failed_is_tried_again_only_when_things_have_changed),
+		cmocka_unit_test(a_lost_program_is_restored_and_its_queues_stay),
+		cmocka_unit_test(a_lost_program_of_another_mode_starts_over),
+		cmocka_unit_test(a_queue_whose_socket_died_is_opened_anew_alone),
+		cmocka_unit_test(that_others_are_replaced_is_no_action_by_itself),
 		cmocka_unit_test(all_that_ends_comes_before_all_that_begins),
 	};
 
