@@ -353,6 +353,7 @@ struct xdpd_interface_record {
 	uint32_t queues;	      /* configured */
 	uint32_t queues_ready;	      /* ready or attached */
 	char reason[XDPD_REASON_MAX]; /* empty: all is as wanted */
+	char note[XDPD_REASON_MAX];   /* what else there is to know, with all as wanted; empty: nothing */
 };
 
 struct xdpd_ring_record {
@@ -494,6 +495,7 @@ enum xdpd_event_kind {
 	XDPD_EVENT_RELOADED = 8,
 	XDPD_EVENT_RELOAD_FAILED = 9,
 	XDPD_EVENT_STOPPING = 10,
+	XDPD_EVENT_INTERFACE_CHANGED = 11, /* its receive queues, MTU or XDP program, as the text says */
 };
 
 /* An attached consumer gets those of its own interface and queue, but not who attaches and detaches; a subscriber all. */

@@ -75,11 +75,21 @@ char *source_text(const json_t *queue)
 	return text_of(record_flag(queue, "runtime") ? "runtime" : "file");
 }
 
+static char *text_unless_null(const json_t *record, const char *key)
+{
+	const json_t *text = json_object_get(record, key);
+
+	return json_is_null(text) ? NULL : cell_text(text);
+}
+
 char *reason_text(const json_t *record)
 {
-	const json_t *reason = json_object_get(record, "reason");
+	return text_unless_null(record, "reason");
+}
 
-	return json_is_null(reason) ? NULL : cell_text(reason);
+char *note_text(const json_t *interface)
+{
+	return text_unless_null(interface, "note");
 }
 
 char *attached_text(const json_t *consumer)

@@ -36,6 +36,7 @@ char *transmitted_text(const json_t *queue);
 
 /* what has a reason; NULL if there is none */
 char *reason_text(const json_t *record);
+char *note_text(const json_t *interface);
 
 /* consumers */
 char *attached_text(const json_t *consumer);

@@ -159,7 +159,8 @@ static const char *const feature_words[] = {"basic",	  "redirect", "ndo-xmit",  
 static const char *const event_words[] = {
 	NULL,	     "interface-appeared", "interface-gone", "link-up",
 	"link-down", "queue-state",	   "attached",	     "detached",
-	"reloaded",  "reload-failed",	   "stopping",	     NULL};
+	"reloaded",  "reload-failed",	   "stopping",	     "interface-changed",
+	NULL};
 
 #define FIELD(type, member, value_, ...)                                                  \
 	{                                                                                 \
@@ -193,6 +194,7 @@ static const struct field interface_fields[] = {
 	I(queues, number_value),
 	I(queues_ready, number_value),
 	I(reason, string_value),
+	I(note, string_value),
 };
 
 #define Q(member, ...) FIELD(xdpd_queue_record, member, __VA_ARGS__)

@@ -95,6 +95,7 @@ static const struct column worker_row[] = {
 
 static const struct column interface_block[] = {
 	{"reason", .text = reason_text},
+	{"note", .text = note_text},
 	{"link", .text = link_text},
 	{"ifindex", .key = "ifindex"},
 	{"driver", .key = "driver"},
@@ -234,7 +235,7 @@ static void print_workers(const json_t *workers)
 
 void print_queue_rows(const json_t *queues)
 {
-	print_table(queue_row, SIZE(queue_row), queues, "reason");
+	print_table(queue_row, SIZE(queue_row), queues, (const char *const[]){"reason", NULL});
 }
 
 /* ---- status ---- */
@@ -322,7 +323,8 @@ static void print_status(const json_t *document)
 	print_daemon(json_object_get(document, "daemon"));
 	if (json_array_size(interfaces)) {
 		putchar('\n');
-		print_table(interface_row, SIZE(interface_row), interfaces, "reason");
+		print_table(interface_row, SIZE(interface_row), interfaces,
+			    (const char *const[]){"reason", "note", NULL});
 	}
 	if (json_array_size(queues)) {
 		putchar('\n');

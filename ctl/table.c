@@ -87,7 +87,19 @@ static void print_row(const struct column *columns, char *const *cells, const si
 	putchar('\n');
 }
 
-void print_table(const struct column *columns, size_t n, const json_t *records, const char *note)
+static void print_below(const json_t *record, const char *key)
+{
+	const json_t *text = json_object_get(record, key);
+
+	if (json_is_string(text)) {
+		cleanup_free char *line = cell_text(text);
+
+		printf("    %s\n", line);
+	}
+}
+
+void print_table(const struct column *columns, size_t n, const json_t *records,
+		 const char *const *below)
 {
 	size_t rows = json_array_size(records) + 1;
 	cleanup_free char **cells = allocate(rows * n * sizeof(*cells));
@@ -105,14 +117,10 @@ void print_table(const struct column *columns, size_t n, const json_t *records, 
 	}
 	for (size_t row = 0; row < rows; row++) {
 		const json_t *record = row ? json_array_get(records, row - 1) : NULL;
-		const json_t *more = note ? json_object_get(record, note) : NULL;
 
 		print_row(columns, cells + row * n, widths, n);
-		if (json_is_string(more)) {
-			cleanup_free char *text = cell_text(more);
-
-			printf("    %s\n", text);
-		}
+		for (size_t i = 0; below && below[i]; i++)
+			print_below(record, below[i]);
 	}
 	for (size_t i = 0; i < rows * n; i++)
 		free(cells[i]);

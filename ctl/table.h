@@ -23,8 +23,9 @@ struct column {
 /* null is `-`, true and false are `yes` and `no`, an array of words is joined by commas. */
 char *cell_text(const json_t *value);
 
-/* Below a row whose record has the member `note`, that follows on an indented line. */
-void print_table(const struct column *columns, size_t n, const json_t *records, const char *note);
+/* Those of the members `below` (a list with NULL behind it, or NULL) that a record has follow its row, each on an indented line. */
+void print_table(const struct column *columns, size_t n, const json_t *records,
+		 const char *const *below);
 
 void print_blocks(char *(*title)(const json_t *record), const struct column *columns, size_t n,
 		  const json_t *records);
