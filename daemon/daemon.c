@@ -36,6 +36,7 @@ static int priority_of(enum xdpd_event_kind kind, const char *text)
 		return LOG_ERR;
 	case XDPD_EVENT_INTERFACE_GONE:
 	case XDPD_EVENT_LINK_DOWN:
+	case XDPD_EVENT_INTERFACE_CHANGED:
 		return LOG_NOTICE;
 	default:
 		return LOG_INFO;
@@ -84,6 +85,7 @@ static void view_kept(struct view *view, const struct interface *interface,
 			.id = interface->queues[i]->id,
 			.waiting = interface->queues[i]->state == XDPD_QUEUE_WAITING,
 			.again = queue_may_succeed_now(interface->queues[i]),
+			.dead = interface_killed(interface->queues[i]),
 			.settings = interface->queues[i]->settings};
 	view->interfaces[view->n_interfaces++] = (struct plan_interface){
 		.name = interface->name,
@@ -93,6 +95,7 @@ static void view_kept(struct view *view, const struct interface *interface,
 		.program_ifindex = interface->redirect		      ? interface->redirect->ifindex
 				   : interface_is_hopeless(interface) ? interface->link.ifindex
 								      : 0,
+		.program_lost = interface_may_restore(interface),
 		.queues = queues,
 		.n_queues = interface->n_queues,
 	};
@@ -173,6 +176,9 @@ static void close_one(struct interface *interface, struct queue *queue)
 	else if (interface->redirect && interface->redirect->ifindex != interface->link.ifindex)
 		queue_close(queue, DETACH_INTERFACE_GONE,
 			    "another interface has taken this one's name");
+	else if (interface_killed(queue))
+		queue_close(queue, DETACH_INTERFACE_GONE,
+			    "the interface was taken away, and is back");
 	else if (queue->id >= interface->details.channels)
 		queue_close(queue, DETACH_INTERFACE_GONE,
 			    "the interface has fewer receive queues now");
@@ -227,6 +233,10 @@ static void act(struct daemon *daemon, const struct plan_action *action)
 	case PLAN_ATTACH_PROGRAM:
 		interface_adopt_config(interface, action->interface);
 		(void)interface_attach_program(interface);
+		break;
+	case PLAN_RESTORE_PROGRAM:
+		interface_adopt_config(interface, action->interface);
+		(void)interface_restore_program(interface);
 		break;
 	default:
 		act_on_queue(interface, action);
@@ -554,6 +564,7 @@ void daemon_free(struct daemon *daemon)
 	daemon->config = config_free(daemon->config);
 	totals_clear(&daemon->totals);
 	free(daemon->status.interfaces);
+	free(daemon->status.changes);
 	free(daemon->status.queues);
 	free(daemon->status.consumers);
 	free(daemon->status.verdicts);

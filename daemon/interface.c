@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/interface.h"
 
+#include <net/ethernet.h>
 #include <string.h>
 
 #include "daemon/cleanup.h"
@@ -9,8 +10,19 @@
 #include "daemon/log.h"
 #include "daemon/share.h"
 #include "daemon/state.h"
+#include "daemon/uapi.h"
+#include "daemon/xsk.h"
 
-#define LOOK_INTERVAL (1000 * 1000) /* microseconds */
+/* Microseconds; one's own program is looked at together with whatever else wakes the daemon about then. */
+#define LOOK_AT_OTHER (1000 * 1000)
+#define LOOK_AT_OURS  (1500 * 1000)
+#define LOOK_ACCURACY (1000 * 1000)
+
+const char *const interface_change_names[INTERFACE_CHANGE_COUNT] = {
+#define X(constant, name) [constant] = (name),
+	INTERFACE_CHANGES(X)
+#undef X
+};
 
 struct interface *interface_new(struct daemon *daemon, const struct config_interface *config)
 {
@@ -40,11 +52,32 @@ struct interface *interface_free(struct interface *interface, enum detach_reason
 	return NULL;
 }
 
-static void tell(struct interface *interface, enum xdpd_event_kind kind, const char *what)
+static const enum xdpd_event_kind change_events[INTERFACE_CHANGE_COUNT] = {
+	[CHANGE_APPEARED] = XDPD_EVENT_INTERFACE_APPEARED,
+	[CHANGE_GONE] = XDPD_EVENT_INTERFACE_GONE,
+	[CHANGE_LINK_UP] = XDPD_EVENT_LINK_UP,
+	[CHANGE_LINK_DOWN] = XDPD_EVENT_LINK_DOWN,
+	[CHANGE_QUEUES] = XDPD_EVENT_INTERFACE_CHANGED,
+	[CHANGE_MTU] = XDPD_EVENT_INTERFACE_CHANGED,
+	[CHANGE_PROGRAM_LOST] = XDPD_EVENT_INTERFACE_CHANGED,
+	[CHANGE_PROGRAM_RESTORED] = XDPD_EVENT_INTERFACE_CHANGED,
+	[CHANGE_PROGRAM_REPLACED] = XDPD_EVENT_INTERFACE_CHANGED,
+};
+
+__attribute__((format(printf, 3, 4))) static void tell(struct interface *interface,
+						       enum interface_change change,
+						       const char *format, ...)
 {
 	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
+	char text[XDPD_REASON_MAX];
+	va_list args;
 
-	daemon_tell(interface->daemon, kind, about, "%s", what);
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (interface->seen)
+		interface->changes[change]++;
+	daemon_tell(interface->daemon, change_events[change], about, "%s", text);
 }
 
 static bool is_up(const struct nic_link *link)
@@ -72,6 +105,78 @@ bool interface_is_hopeless(const struct interface *interface)
 	return interface->failed_generation == interface->generation;
 }
 
+bool interface_may_restore(const struct interface *interface)
+{
+	return interface->lost && !interface_is_hopeless(interface);
+}
+
+bool interface_killed(const struct queue *queue)
+{
+	return queue->xsk.fd >= 0 && queue->xsk.bound != XDPD_BIND_NONE &&
+	       !xsk_is_bound(&queue->xsk);
+}
+
+static bool has_been_away(const struct interface *interface)
+{
+	for (size_t i = 0; i < interface->n_queues; i++)
+		if (interface_killed(interface->queues[i]))
+			return true;
+	return false;
+}
+
+/* Native mode needs the driver's consent, and a bpf_link can be taken away: what was attached may not be any more. */
+static void look_at_program(struct interface *interface)
+{
+	const struct redirect *redirect = interface->redirect;
+	const bool lost = redirect && redirect->ifindex == interface->link.ifindex &&
+			  !redirect_is_attached(redirect);
+
+	if (lost && !interface->lost) {
+		interface->generation++;
+		failure(&interface->why, ENOENT,
+			"%s: somebody took xdpd's XDP program off, or replaced it",
+			interface->name);
+		tell(interface, CHANGE_PROGRAM_LOST, "somebody took xdpd's XDP program, id %u, off",
+		     redirect->program_id);
+	}
+	if (!lost && interface->lost)
+		interface->why = (struct failure){};
+	interface->lost = lost;
+}
+
+static void tell_changes(struct interface *interface, const struct nic_link *before,
+			 uint32_t channels)
+{
+	const struct nic_link *now = &interface->link;
+
+	if (now->ifindex != before->ifindex || !now->ifindex)
+		return;
+	if (interface->details.channels != channels)
+		tell(interface, CHANGE_QUEUES, "%u receive queues, %u before",
+		     interface->details.channels, channels);
+	if (now->mtu != before->mtu)
+		tell(interface, CHANGE_MTU, "MTU %u, %u before", now->mtu, before->mtu);
+}
+
+static void tell_presence(struct interface *interface, const struct nic_link *before)
+{
+	struct nic_link link = *before;
+	const struct nic_link *now = &interface->link;
+	const bool another = before->ifindex != now->ifindex || has_been_away(interface);
+
+	if (before->ifindex && another)
+		tell(interface, CHANGE_GONE, "the interface is gone");
+	if (now->ifindex && another) {
+		tell(interface, CHANGE_APPEARED, "the interface is there");
+		link = (struct nic_link){};
+	}
+	if (now->ifindex && is_up(now) != is_up(&link))
+		tell(interface, is_up(now) ? CHANGE_LINK_UP : CHANGE_LINK_DOWN, "%s",
+		     is_up(now) ? "link up"
+		     : now->up	? "no carrier"
+				: "link down");
+}
+
 void interface_refresh(struct interface *interface)
 {
 	struct nic *nic = interface->daemon->nic;
@@ -93,17 +198,10 @@ void interface_refresh(struct interface *interface)
 	if (differs(interface, &before, channels_before))
 		interface->generation++;
 
-	if (before.ifindex && before.ifindex != now->ifindex)
-		tell(interface, XDPD_EVENT_INTERFACE_GONE, "the interface is gone");
-	if (now->ifindex && before.ifindex != now->ifindex) {
-		tell(interface, XDPD_EVENT_INTERFACE_APPEARED, "the interface is there");
-		before = (struct nic_link){};
-	}
-	if (now->ifindex && is_up(now) != is_up(&before))
-		tell(interface, is_up(now) ? XDPD_EVENT_LINK_UP : XDPD_EVENT_LINK_DOWN,
-		     is_up(now) ? "link up"
-		     : now->up	? "no carrier"
-				: "link down");
+	tell_presence(interface, &before);
+	tell_changes(interface, &before, channels_before);
+	look_at_program(interface);
+	interface->seen = true;
 }
 
 static void log_lines(const struct interface *interface, const char *lines)
@@ -118,26 +216,32 @@ static void log_lines(const struct interface *interface, const char *lines)
 	}
 }
 
+static void keep_looking(struct interface *interface);
+
 static int on_look(sd_event_source *source, uint64_t now, void *context)
 {
 	struct interface *interface = context;
+	const struct redirect *redirect = interface->redirect;
 
+	(void)source;
 	(void)now;
-	(void)sd_event_source_set_time_relative(source, LOOK_INTERVAL);
-	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	(void)daemon_reconcile(interface->daemon);
+	keep_looking(interface);
+	if (!redirect || interface->lost || !redirect_is_attached(redirect))
+		(void)daemon_reconcile(interface->daemon);
 	return 0;
 }
 
-/* Netlink does not tell of the end of another's bpf_link. */
-static void look_while_occupied(struct interface *interface, bool occupied)
+/* Netlink does not tell of the end of a bpf_link, another's or one's own, nor of another program in it. */
+static void keep_looking(struct interface *interface)
 {
-	if (!occupied)
-		interface->look = sd_event_source_disable_unref(interface->look);
-	else if (!interface->look)
-		(void)sd_event_add_time_relative(interface->daemon->event, &interface->look,
-						 CLOCK_MONOTONIC, LOOK_INTERVAL, 0, on_look,
-						 interface);
+	const bool occupied = interface->why.code == EBUSY;
+
+	interface->look = sd_event_source_disable_unref(interface->look);
+	if (!interface->redirect && !occupied)
+		return;
+	(void)sd_event_add_time_relative(interface->daemon->event, &interface->look,
+					 CLOCK_MONOTONIC, occupied ? LOOK_AT_OTHER : LOOK_AT_OURS,
+					 occupied ? 0 : LOOK_ACCURACY, on_look, interface);
 }
 
 /* ---- groups and rules ---- */
@@ -216,6 +320,9 @@ void interface_adopt_config(struct interface *interface, const struct config_int
 	uint8_t slots[CONFIG_GROUPS_MAX] = {};
 	struct failure why;
 
+	/* It was told for as long as nobody looked after the config. */
+	if (interface->config != config)
+		interface->displaced[0] = '\0';
 	interface->config = config;
 	place_groups(interface, config);
 	for (size_t i = 0; i < config->n_groups; i++)
@@ -271,40 +378,100 @@ void interface_settle(struct interface *interface)
 
 /* ---- the program ---- */
 
-int interface_attach_program(struct interface *interface)
+/* Makes room for the program where the config says so. Returns 0, or -errno with a sentence. */
+static int displace_other(struct interface *interface, struct failure *why)
 {
-	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
-	cleanup_free char *verifier_log = NULL;
+	struct redirect_displaced other;
+	int r = redirect_displace(&other, interface->name, interface->link.ifindex, why);
+
+	if (r < 0 || !other.program_id)
+		return r;
+	(void)snprintf(interface->displaced, sizeof(interface->displaced),
+		       "%s: another XDP program%s%s%s, id %u, was attached and was taken off "
+		       "(`replace: true`)",
+		       interface->name, other.name[0] ? ", `" : "", other.name,
+		       other.name[0] ? "`" : "", other.program_id);
+	tell(interface, CHANGE_PROGRAM_REPLACED, "%s", interface->displaced);
+	return 0;
+}
+
+/* Notes how an attempt to attach the program ended, and says it if it is news. */
+static void conclude(struct interface *interface, int result, const struct failure *why,
+		     const char *verifier_log)
+{
+	const bool news = strcmp(interface->why.text, why->text) != 0;
+
+	interface->why = *why;
+	interface->failed_generation = result < 0 ? interface->generation : 0;
+	keep_looking(interface);
+	if (result == 0 || !news)
+		return;
+	log_failure(interface, why);
+	if (verifier_log)
+		log_lines(interface, verifier_log);
+}
+
+static int attach(struct interface *interface, struct failure *why, char **verifier_log)
+{
 	uint32_t slots = interface->details.channels;
-	struct failure why = {};
-	bool news;
-	int r;
 
 	/* Channels can be raised up to what the interface was created for, without a new program. */
 	if (interface->link.rx_queues_max > slots)
 		slots = interface->link.rx_queues_max;
-	r = redirect_attach(&interface->redirect, interface->name, interface->link.ifindex, slots,
-			    interface->config->mode, interface->daemon->multi_buffer, &why,
-			    &verifier_log);
-	news = strcmp(interface->why.text, why.text) != 0;
-	interface->why = why;
-	interface->failed_generation = r < 0 ? interface->generation : 0;
-	look_while_occupied(interface, r == -EBUSY);
-	if (r < 0 && news) {
-		log_write(LOG_ERR, about, "%s", why.text);
-		if (verifier_log)
-			log_lines(interface, verifier_log);
-	}
-	/* Before any queue is redirected. */
-	if (r == 0) {
-		(void)put_rules_in_force(interface);
-		keep_program(interface->daemon->keep, interface);
+	return redirect_attach(&interface->redirect, interface->name, interface->link.ifindex,
+			       slots, interface->config->mode, interface->daemon->multi_buffer, why,
+			       verifier_log);
+}
+
+int interface_attach_program(struct interface *interface)
+{
+	const struct log_context about = {.device = interface->name, .queue = UINT32_MAX};
+	cleanup_free char *verifier_log = NULL;
+	struct failure why = {};
+	int r = attach(interface, &why, &verifier_log);
+
+	if (r == -EBUSY && interface->config->replace) {
+		r = displace_other(interface, &why);
+		if (r == 0)
+			r = attach(interface, &why, &verifier_log);
 	}
 	if (r == 0)
-		log_write(LOG_INFO, about, "XDP program attached (%s mode, id %u)",
-			  interface->redirect->mode == XDPD_MODE_NATIVE ? "native" : "generic",
-			  interface->redirect->program_id);
-	return r;
+		why = (struct failure){};
+	conclude(interface, r, &why, verifier_log);
+	if (r < 0)
+		return r;
+	/* Before any queue is redirected. */
+	(void)put_rules_in_force(interface);
+	keep_program(interface->daemon->keep, interface);
+	log_write(LOG_INFO, about, "XDP program attached (%s mode, id %u)",
+		  interface->redirect->mode == XDPD_MODE_NATIVE ? "native" : "generic",
+		  interface->redirect->program_id);
+	return 0;
+}
+
+int interface_restore_program(struct interface *interface)
+{
+	struct redirect *redirect = interface->redirect;
+	struct failure why = {};
+	int r = redirect_reattach(redirect, interface->name, &why);
+
+	if (r == -EBUSY && interface->config->replace) {
+		r = displace_other(interface, &why);
+		if (r == 0)
+			r = redirect_reattach(redirect, interface->name, &why);
+	}
+	if (r == 0)
+		why = (struct failure){};
+	conclude(interface, r, &why, NULL);
+	if (r < 0)
+		return r;
+	interface->lost = false;
+	/* It has another link. */
+	keep_no_program(interface->daemon->keep, interface);
+	keep_program(interface->daemon->keep, interface);
+	tell(interface, CHANGE_PROGRAM_RESTORED, "xdpd's XDP program, id %u, is attached again",
+	     redirect->program_id);
+	return 0;
 }
 
 void interface_detach_program(struct interface *interface)
@@ -325,6 +492,8 @@ void interface_detach_program(struct interface *interface)
 	}
 	rules_suspend(&interface->rules, redirect);
 	interface->redirect = NULL;
+	interface->lost = false;
+	interface->displaced[0] = '\0';
 	keep_no_program(interface->daemon->keep, interface);
 	/* What it counted is saved before it goes. */
 	(void)keep_now(interface->daemon->keep);
@@ -346,6 +515,7 @@ void interface_save(const struct interface *interface, struct saved_interface *r
 	};
 	(void)snprintf(ret->device, sizeof(ret->device), "%s", interface->name);
 	memcpy(ret->groups, interface->groups, sizeof(ret->groups));
+	memcpy(ret->changes, interface->changes, sizeof(ret->changes));
 	if (!redirect)
 		return;
 	ret->ifindex = (uint32_t)redirect->ifindex;
@@ -380,6 +550,7 @@ int interface_adopt(struct interface *interface, const struct saved_interface *s
 	/* The config's names get the bits that they had. */
 	memcpy(interface->groups, saved->groups, sizeof(interface->groups));
 	interface_adopt_config(interface, interface->config);
+	memcpy(interface->changes, saved->changes, sizeof(interface->changes));
 	if (saved->slots && saved->ifindex == (uint32_t)interface->link.ifindex)
 		r = redirect_adopt(&interface->redirect, fds, &remains);
 	else
@@ -389,6 +560,7 @@ int interface_adopt(struct interface *interface, const struct saved_interface *s
 	else
 		without.counting = false;
 	rules_adopt(&interface->rules, &without, rules, n_rules);
+	keep_looking(interface);
 	return r;
 }
 
@@ -485,6 +657,30 @@ struct xdpd_bpf_counter interface_frames_seen(const struct interface *interface)
 	return all;
 }
 
+/* Frames that a queue's are too short for go to the kernel's stack. */
+static void describe_oversize(const struct interface *interface, char *ret, size_t size)
+{
+	const uint32_t longest = interface->link.mtu + ETH_HLEN;
+
+	for (size_t i = 0; i < interface->n_queues; i++) {
+		const struct config_queue *settings = interface->queues[i]->settings;
+		const uint32_t room =
+			settings->frame_size - UAPI_XDP_PACKET_HEADROOM - settings->headroom;
+
+		if (longest <= room)
+			continue;
+		(void)snprintf(ret, size,
+			       "%s: with its MTU of %u frames can be longer than the %u bytes that "
+			       "queue %u has room for; those go to the kernel's stack, counted as "
+			       "pass_oversize; %s or lower the MTU to %u",
+			       interface->name, interface->link.mtu, room, interface->queues[i]->id,
+			       settings->frame_size < 4096 ? "set `frame_size: 4096`"
+							   : "lower `headroom`",
+			       room - ETH_HLEN);
+		return;
+	}
+}
+
 void interface_describe(const struct interface *interface, struct xdpd_interface_record *ret)
 {
 	const struct redirect *redirect = interface->redirect;
@@ -510,6 +706,10 @@ void interface_describe(const struct interface *interface, struct xdpd_interface
 			       "%s: there is no such interface yet", interface->name);
 	else
 		(void)snprintf(ret->reason, sizeof(ret->reason), "%s", interface->why.text);
+	if (interface->displaced[0])
+		(void)snprintf(ret->note, sizeof(ret->note), "%s", interface->displaced);
+	else
+		describe_oversize(interface, ret->note, sizeof(ret->note));
 	for (size_t i = 0; i < interface->n_queues; i++)
 		ret->queues_ready += interface->queues[i]->state == XDPD_QUEUE_READY ||
 				     interface->queues[i]->state == XDPD_QUEUE_ATTACHED;

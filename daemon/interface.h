@@ -25,13 +25,15 @@ struct interface {
 	struct nic_details details;
 	struct redirect *redirect; /* NULL: no program attached */
 	struct failure why;	   /* why not; text empty: no reason */
+	bool lost;		   /* somebody took the program off, or replaced it */
+	char displaced[XDPD_REASON_MAX]; /* what was there before it, since the config; empty: nothing */
 	/*
 	 * Grows when something about the interface changed that may let succeed what failed before. What failed is
 	 * left alone until then: an attempt can itself reset the link, and be the next change.
 	 */
 	uint64_t generation;
 	uint64_t failed_generation; /* of the attempt to attach the program; 0: it did not fail */
-	sd_event_source *look;	    /* while another XDP program is in the way */
+	sd_event_source *look;	    /* while there is a program, xdpd's or another that is in the way */
 	struct queue **queues;	    /* sorted by id */
 	size_t n_queues;
 	/*
@@ -41,6 +43,8 @@ struct interface {
 	char groups[XDPD_GROUPS_MAX][XDPD_NAME_MAX];
 	struct rules rules;
 	bool settling, unsettled; /* interface_settle() is under way; and has to look again */
+	bool seen;		  /* it was looked at before: what differs has changed */
+	uint64_t changes[INTERFACE_CHANGE_COUNT];
 };
 
 /* Owned by the daemon, ends with interface_free(). NULL: no memory. */
@@ -57,6 +61,15 @@ bool interface_is_hopeless(const struct interface *interface);
 
 /* Returns 0 or -errno; then `why` has the sentence, and the queues can't be opened. */
 int interface_attach_program(struct interface *interface);
+
+/* The program was lost, and to try to get its place back may succeed now. */
+bool interface_may_restore(const struct interface *interface);
+
+/* Attaches the lost program again, with its queues as they are. Returns as interface_attach_program(). */
+int interface_restore_program(struct interface *interface);
+
+/* The queue's socket was unbound with the interface, which has been away, perhaps unnoticed. */
+bool interface_killed(const struct queue *queue);
 
 /* What the program counted goes into the totals. */
 void interface_detach_program(struct interface *interface);

@@ -84,6 +84,12 @@ static const void *interface_records(const struct source *source, size_t *n)
 	return source->status->interfaces;
 }
 
+static const void *change_records(const struct source *source, size_t *n)
+{
+	*n = source->status->n_changes;
+	return source->status->changes;
+}
+
 static const void *queue_records(const struct source *source, size_t *n)
 {
 	*n = source->status->n_queues;
@@ -173,6 +179,12 @@ static const struct scope interfaces = {
 	.labels = LABELS(TEXT_LABEL("device", xdpd_interface_record, device)),
 };
 
+static const struct scope changes = {
+	.records = change_records,
+	.size = sizeof(struct change_record),
+	.labels = LABELS(TEXT_LABEL("device", change_record, device)),
+};
+
 static const struct scope queues = {
 	.records = queue_records,
 	.size = sizeof(struct xdpd_queue_record),
@@ -243,6 +255,8 @@ static const struct scope workers = {
 /* ---- dimensions ---- */
 
 static const struct names reason_names = {.of = detach_reason_names, .n = DETACH_REASON_COUNT};
+static const struct names change_names = {.of = interface_change_names,
+					  .n = INTERFACE_CHANGE_COUNT};
 static const struct names kind_names = {.of = violation_names, .n = VIOLATION_COUNT};
 static const struct names command_names = {.of = request_names, .n = REQUEST_COUNT};
 
@@ -260,6 +274,7 @@ static const struct dimension by_action = {"action", &verdict_names, 0};
 static const struct dimension by_reason = {"reason", &reason_names, 0};
 static const struct dimension by_command = {"command", &command_names, 0};
 static const struct dimension by_kind = {"kind", &kind_names, VIOLATION_NONE + 1};
+static const struct dimension by_change = {"kind", &change_names, 0};
 static const struct dimension by_cause = {"cause", &drop_cause_names, 0};
 static const struct dimension by_frame_place = {"state", &frame_place_names, 0};
 
@@ -406,6 +421,9 @@ static const struct family families[] = {
 	 &interfaces, VALUE(xdpd_interface_record, up)},
 	{"xdpd_interface_as_wanted", NULL, "1 if all that is configured for the interface is in place.",
 	 GAUGE, &interfaces, .compute = interface_as_wanted},
+	{"xdpd_interface_changes", NULL,
+	 "What changed about the interface, and what xdpd did about its XDP program.", COUNTER, &changes,
+	 &by_change, VALUES(change_record, counts)},
 	{"xdpd_interface_mtu_bytes", "bytes", "The interface's MTU.", GAUGE, &interfaces,
 	 VALUE(xdpd_interface_record, mtu)},
 	{"xdpd_interface_receive_queues", NULL, "Receive queues that the interface has.", GAUGE,

@@ -162,27 +162,37 @@ static int load(struct redirect *redirect, char *log, size_t log_size)
 }
 
 /* The id is readable by all, the name only with CAP_SYS_ADMIN. */
-static int fail_occupied(struct failure *why, const char *device, int ifindex)
+static struct redirect_displaced name_program(uint32_t id)
 {
+	struct redirect_displaced program = {.program_id = id};
 	struct bpf_prog_info info = {};
 	uint32_t length = sizeof(info);
+	cleanup_fd int fd = bpf_prog_get_fd_by_id(id);
+
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0)
+		(void)snprintf(program.name, sizeof(program.name), "%s", info.name);
+	return program;
+}
+
+static int fail_occupied(struct failure *why, const char *device, int ifindex)
+{
+	struct redirect_displaced other;
 	uint32_t id = 0;
-	cleanup_fd int fd = -1;
 
 	if (bpf_xdp_query_id(ifindex, 0, &id) < 0 || id == 0)
 		return failure(why, EBUSY,
 			       "%s: another XDP program is attached (EBUSY); detach it first",
 			       device);
-	fd = bpf_prog_get_fd_by_id(id);
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0 || !info.name[0])
+	other = name_program(id);
+	if (!other.name[0])
 		return failure(why, EBUSY,
 			       "%s: another XDP program is attached, id %u (EBUSY); see `bpftool "
-			       "prog show id %u`, "
-			       "detach it first",
+			       "prog show id %u`, detach it first or set `replace: true`",
 			       device, id, id);
 	return failure(why, EBUSY,
-		       "%s: another XDP program is attached, `%s`, id %u (EBUSY); detach it first",
-		       device, info.name, id);
+		       "%s: another XDP program is attached, `%s`, id %u (EBUSY); detach it first "
+		       "or set `replace: true`",
+		       device, other.name, id);
 }
 
 static int fail_attach(struct failure *why, const char *device, int ifindex,
@@ -302,6 +312,134 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 	}
 	redirect->program_id = program_id(redirect);
 	*ret = redirect;
+	return 0;
+}
+
+/* ---- in the place of another program ---- */
+
+static int link_info(int link_fd, struct bpf_link_info *ret)
+{
+	uint32_t length = sizeof(*ret);
+
+	*ret = (struct bpf_link_info){};
+	if (bpf_obj_get_info_by_fd(link_fd, ret, &length) < 0 || ret->type != BPF_LINK_TYPE_XDP)
+		return -EBADMSG;
+	return 0;
+}
+
+int redirect_reattach(struct redirect *redirect, const char *device, struct failure *why)
+{
+	struct bpf_link_info info;
+	int before = redirect->link_fd;
+	int r = link_info(before, &info);
+
+	/* Somebody gave the link another program: this takes it back without a gap. */
+	if (r == 0 && (int)info.xdp.ifindex == redirect->ifindex)
+		r = bpf_link_update(before, redirect->program_fd, NULL);
+	else
+		r = attach_link(redirect, redirect->ifindex, redirect->mode);
+	if (r < 0)
+		return fail_attach(why, device, redirect->ifindex, redirect->mode, -r);
+	if (redirect->link_fd != before)
+		close_fd(before);
+	return 0;
+}
+
+/*
+ * An interface of another namespace can have the same index, and the same program: which link is whose can't be told
+ * then. Returns the link's fd, or -errno: -EPERM, -ENOENT, -ENOTUNIQ.
+ */
+static int find_link(int ifindex, uint32_t program_id)
+{
+	cleanup_fd int found = -1;
+	uint32_t id = 0;
+
+	while (bpf_link_get_next_id(id, &id) == 0) {
+		cleanup_fd int fd = bpf_link_get_fd_by_id(id);
+		struct bpf_link_info info;
+
+		if (fd < 0 && errno == EPERM)
+			return -EPERM;
+		if (fd < 0 || link_info(fd, &info) < 0 || (int)info.xdp.ifindex != ifindex ||
+		    info.prog_id != program_id)
+			continue;
+		if (found >= 0)
+			return -ENOTUNIQ;
+		found = TAKE_FD(fd);
+	}
+	if (found < 0)
+		return errno == EPERM ? -EPERM : -ENOENT;
+	return TAKE_FD(found);
+}
+
+static int fail_displace(struct failure *why, const char *device,
+			 const struct redirect_displaced *other, int code)
+{
+	const uint32_t id = other->program_id;
+
+	switch (code) {
+	case EPERM:
+		return failure(why, EBUSY,
+			       "%s: another XDP program is attached, id %u (EBUSY), by a bpf_link "
+			       "of its owner, which xdpd may not detach without CAP_SYS_ADMIN; end "
+			       "its owner, or see `bpftool link list` and `bpftool link detach`",
+			       device, id);
+	case ENOTUNIQ:
+		return failure(
+			why, EBUSY,
+			"%s: another XDP program is attached, `%s`, id %u (EBUSY), by one of "
+			"several links like it in other network namespaces; end its owner, "
+			"or see `bpftool link list` and `bpftool link detach`",
+			device, other->name, id);
+	default:
+		return failure(
+			why, EBUSY,
+			"%s: another XDP program is attached, `%s`, id %u (EBUSY), and can't "
+			"be taken off (%s); end its owner",
+			device, other->name, id, strerrorname_np(code));
+	}
+}
+
+/* In one mode: XDP_FLAGS_DRV_MODE or XDP_FLAGS_SKB_MODE. Returns 0 or -errno. */
+static int displace(int ifindex, uint32_t program_id, uint32_t mode)
+{
+	/* Of this program alone: meanwhile it may have become another. */
+	cleanup_fd int program = bpf_prog_get_fd_by_id(program_id);
+	cleanup_fd int link = -1;
+	LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = program);
+	int r = bpf_xdp_detach(ifindex, mode | (program >= 0 ? XDP_FLAGS_REPLACE : 0),
+			       program >= 0 ? &options : NULL);
+
+	/* A link's program goes by its link only. */
+	if (r != -EBUSY)
+		return r;
+	link = find_link(ifindex, program_id);
+	if (link < 0)
+		return link;
+	return bpf_link_detach(link) < 0 ? -errno : 0;
+}
+
+int redirect_displace(struct redirect_displaced *ret, const char *device, int ifindex,
+		      struct failure *why)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, there);
+	struct redirect_displaced other;
+	uint32_t id;
+	int r;
+
+	libbpf_set_print(discard_message);
+	if (bpf_xdp_query(ifindex, 0, &there) < 0)
+		return fail_occupied(why, device, ifindex);
+	/* Native and generic mode exclude each other; what a NIC runs itself is in nobody's way. */
+	id = there.drv_prog_id ? there.drv_prog_id : there.skb_prog_id;
+	other = name_program(id);
+	if (id) {
+		r = displace(ifindex, id,
+			     there.drv_prog_id ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+		if (r < 0)
+			return fail_displace(why, device, &other, -r);
+	}
+	*ret = other;
 	return 0;
 }
 
@@ -474,12 +612,10 @@ int redirect_trace(const struct redirect *redirect, uint32_t queue, const void *
 
 static int link_ifindex(int link_fd)
 {
-	struct bpf_link_info info = {};
-	uint32_t length = sizeof(info);
+	struct bpf_link_info info;
+	int r = link_info(link_fd, &info);
 
-	if (bpf_obj_get_info_by_fd(link_fd, &info, &length) < 0 || info.type != BPF_LINK_TYPE_XDP)
-		return -EBADMSG;
-	return (int)info.xdp.ifindex;
+	return r < 0 ? r : (int)info.xdp.ifindex;
 }
 
 static bool is_map(int fd, enum bpf_map_type type, uint32_t value_size, uint32_t entries)
@@ -545,7 +681,10 @@ int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
 
 bool redirect_is_attached(const struct redirect *redirect)
 {
-	return link_ifindex(redirect->link_fd) == redirect->ifindex;
+	struct bpf_link_info info;
+
+	return link_info(redirect->link_fd, &info) == 0 &&
+	       (int)info.xdp.ifindex == redirect->ifindex && info.prog_id == redirect->program_id;
 }
 
 struct redirect *redirect_leave(struct redirect *redirect)

@@ -78,8 +78,29 @@ int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
 
 int redirect_part(const struct redirect *redirect, enum redirect_part part);
 
-/* Whether the program is attached to the interface still: an administrator can detach a link. */
+/* Whether the program is attached to the interface still: an administrator can detach a link, or give it another. */
 bool redirect_is_attached(const struct redirect *redirect);
+
+/*
+ * Attaches the same program again, in the same mode, after somebody took it off or replaced it; sockets, rules and
+ * counters are as they were. There is a link of another fd then. Returns 0 or -errno with a sentence in `why`, as
+ * redirect_attach().
+ */
+int redirect_reattach(struct redirect *redirect, const char *device, struct failure *why);
+
+/* Another XDP program that was in the way. */
+struct redirect_displaced {
+	uint32_t program_id; /* 0: there was none any more */
+	char name[16];	     /* empty: not known, as that takes CAP_SYS_ADMIN */
+};
+
+/*
+ * Takes another program off the interface. One that was attached by netlink takes CAP_NET_ADMIN; one that a bpf_link
+ * holds CAP_SYS_ADMIN, to find that link. Returns 0, or -EBUSY with a sentence in `why` that says what its owner has to
+ * do.
+ */
+int redirect_displace(struct redirect_displaced *ret, const char *device, int ifindex,
+		      struct failure *why);
 
 /* Frees it and leaves the program where it is, for as long as somebody else holds the link. Returns NULL. */
 struct redirect *redirect_leave(struct redirect *redirect);

@@ -65,6 +65,7 @@ struct saved_interface {
 	uint32_t counting;
 	struct saved_counter retired, plain;	     /* as in struct rules */
 	char groups[XDPD_GROUPS_MAX][XDPD_NAME_MAX]; /* by bit */
+	uint64_t changes[INTERFACE_CHANGE_COUNT];    /* stays the last: the enumeration grows */
 };
 
 /* A rule in force, in the order of the rules; belongs to the interface before it. */

@@ -106,10 +106,18 @@ static void take_rules(struct status *status, struct interface *interface)
 	status->n_rules += n;
 }
 
+static void take_changes(struct change_record *ret, const struct interface *interface)
+{
+	memcpy(ret->device, interface->name, sizeof(ret->device));
+	memcpy(ret->counts, interface->changes, sizeof(ret->counts));
+}
+
 static void take_interface(struct status *status, unsigned int parts, struct interface *interface)
 {
-	if (parts & STATUS_INTERFACES)
+	if (parts & STATUS_INTERFACES) {
 		interface_describe(interface, &status->interfaces[status->n_interfaces++]);
+		take_changes(&status->changes[status->n_changes++], interface);
+	}
 	for (size_t i = 0; i < interface->n_queues; i++) {
 		struct queue *queue = interface->queues[i];
 
@@ -187,6 +195,7 @@ int status_take(struct daemon *daemon, unsigned int parts, const struct status *
 	struct sizes sizes = measure(daemon);
 
 	if (make_room(&status->interfaces, sizes.interfaces, sizeof(*status->interfaces)) < 0 ||
+	    make_room(&status->changes, sizes.interfaces, sizeof(*status->changes)) < 0 ||
 	    make_room(&status->queues, sizes.queues, sizeof(*status->queues)) < 0 ||
 	    make_room(&status->consumers, sizes.consumers, sizeof(*status->consumers)) < 0 ||
 	    make_room(&status->verdicts, sizes.verdicts, sizeof(*status->verdicts)) < 0 ||
@@ -194,7 +203,8 @@ int status_take(struct daemon *daemon, unsigned int parts, const struct status *
 	    make_room(&status->rules, sizes.rules, sizeof(*status->rules)) < 0 ||
 	    make_room(&status->workers, sizes.workers, sizeof(*status->workers)) < 0)
 		return -ENOMEM;
-	status->n_interfaces = status->n_queues = status->n_consumers = status->n_verdicts = 0;
+	status->n_interfaces = status->n_changes = status->n_queues = status->n_consumers =
+		status->n_verdicts = 0;
 	status->n_groups = status->n_rules = status->n_workers = 0;
 	for (size_t i = 0; i < daemon->n_interfaces; i++)
 		take_interface(status, parts, daemon->interfaces[i]);

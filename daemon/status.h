@@ -61,6 +61,33 @@ enum violation {
 extern const char *const violation_names[VIOLATION_COUNT];
 extern const char *const violation_texts[VIOLATION_COUNT];
 
+/* What can change about an interface under the daemon, and what it did about it; the names are the metric's labels. */
+#define INTERFACE_CHANGES(X)                         \
+	X(CHANGE_APPEARED, "appeared")               \
+	X(CHANGE_GONE, "gone")                       \
+	X(CHANGE_LINK_UP, "link_up")                 \
+	X(CHANGE_LINK_DOWN, "link_down")             \
+	X(CHANGE_QUEUES, "receive_queues")           \
+	X(CHANGE_MTU, "mtu")                         \
+	X(CHANGE_PROGRAM_LOST, "program_lost")       \
+	X(CHANGE_PROGRAM_RESTORED, "program_restored") \
+	X(CHANGE_PROGRAM_REPLACED, "program_replaced")
+
+enum interface_change {
+#define X(constant, name) constant,
+	INTERFACE_CHANGES(X)
+#undef X
+		INTERFACE_CHANGE_COUNT,
+};
+
+extern const char *const interface_change_names[INTERFACE_CHANGE_COUNT];
+
+/* Of one interface, since the daemon's start; what was there when it was first looked at is no change. */
+struct change_record {
+	char device[XDPD_DEVICE_MAX];
+	uint64_t counts[INTERFACE_CHANGE_COUNT];
+};
+
 /* Requests of the control protocol, in the order of enum xdpd_message: index = type - 1. */
 #define REQUEST_COUNT XDPD_TRACE
 
@@ -77,6 +104,8 @@ struct status {
 	struct xdpd_daemon_record daemon;
 	struct xdpd_interface_record *interfaces;
 	size_t n_interfaces;
+	struct change_record *changes; /* one for each interface, sorted as they */
+	size_t n_changes;
 	struct xdpd_queue_record *queues; /* sorted as the interfaces, then by id */
 	size_t n_queues;
 	struct xdpd_consumer_record *consumers;

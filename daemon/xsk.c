@@ -234,6 +234,12 @@ bool xsk_can_be_mapped(const struct xsk *xsk)
 	return true;
 }
 
+/* A look that takes nothing and does not wait: its first word is about the bind [xsk_check_common()]. */
+bool xsk_is_bound(const struct xsk *xsk)
+{
+	return recv(xsk->fd, NULL, 0, MSG_DONTWAIT) >= 0 || errno != ENXIO;
+}
+
 int xsk_statistics(const struct xsk *xsk, struct xdp_statistics *ret)
 {
 	struct xdp_statistics statistics = {};

@@ -87,6 +87,12 @@ int xsk_bind(struct xsk *xsk, int ifindex, uint32_t queue, enum xdpd_bind_mode m
  */
 bool xsk_can_be_mapped(const struct xsk *xsk);
 
+/*
+ * Whether a socket that was bound is so still: it is not once its interface has gone, or was moved to another namespace,
+ * also if it is back.
+ */
+bool xsk_is_bound(const struct xsk *xsk);
+
 /* The kernel's counters; those that an older kernel lacks are 0. Returns 0 or -errno. */
 int xsk_statistics(const struct xsk *xsk, struct xdp_statistics *ret);
 

@@ -248,6 +248,11 @@ static struct verdict_record verdicts[] = {
 	{.device = "eth0", .queue = 3},
 };
 
+static struct change_record changes[] = {
+	{.device = "eth0", .counts = {[CHANGE_GONE] = 2, [CHANGE_PROGRAM_REPLACED] = 1}},
+	{.device = "eth1"},
+};
+
 static const struct status example = {
 	.daemon = {.release = "0.1.0",
 		   .config = "/etc/xdpd/xdpd.yaml",
@@ -258,6 +263,8 @@ static const struct status example = {
 		   .last_reload_ok = 1},
 	.interfaces = interfaces,
 	.n_interfaces = 2,
+	.changes = changes,
+	.n_changes = 2,
 	.queues = queues,
 	.n_queues = 4,
 	.consumers = consumers,
@@ -354,6 +361,9 @@ static void an_interface_says_how_it_is_used_and_an_absent_one_is_there_too(void
 		     "xdpd_interface_present{device=\"eth1\"} 0",
 		     "xdpd_interface_as_wanted{device=\"eth0\"} 1",
 		     "xdpd_interface_as_wanted{device=\"eth1\"} 0",
+		     "xdpd_interface_changes_total{device=\"eth0\",kind=\"gone\"} 2",
+		     "xdpd_interface_changes_total{device=\"eth0\",kind=\"program_replaced\"} 1",
+		     "xdpd_interface_changes_total{device=\"eth1\",kind=\"link_down\"} 0",
 		     "xdpd_interface_receive_queues{device=\"eth0\"} 4");
 }
 

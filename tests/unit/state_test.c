@@ -72,6 +72,7 @@ static void make_interface(struct saved_interface *ret, uint32_t i, uint64_t mar
 		.retired = {mark, mark + 1},
 		.plain = {mark + 2, mark + 3},
 		.groups = {"ids", "dns"},
+		.changes = {[CHANGE_GONE] = mark},
 	};
 	(void)snprintf(ret->device, sizeof(ret->device), "eth%u", i);
 }

@@ -996,6 +996,19 @@ static void reload_says_what_changed_or_what_is_wrong(void **state)
 				 "xdpctl: the file has errors: nothing was changed\n");
 }
 
+static void the_note_of_an_interface_stands_below_it(void **state)
+{
+	(void)state;
+	(void)add_record("eth0", 0, XDPD_QUEUE_READY);
+	(void)snprintf(fake->interfaces[0].note, sizeof(fake->interfaces[0].note),
+		       "its MTU is large");
+	start_daemon();
+	assert_int_equal(xdpctl("status"), 0);
+	assert_has(out, "\n    its MTU is large\n");
+	assert_int_equal(xdpctl("show", "interfaces"), 0);
+	assert_has(out, "its MTU is large\n");
+}
+
 static void watch_prints_a_line_for_each_event(void **state)
 {
 	json_t *json;
@@ -1282,6 +1295,7 @@ int main(void)
 		test(a_refusal_is_on_stderr_and_exits_2),
 		test(eject_says_whom_and_why),
 		test(reload_says_what_changed_or_what_is_wrong),
+		test(the_note_of_an_interface_stands_below_it),
 		test(watch_prints_a_line_for_each_event),
 		test(version_is_both_sides),
 		test(save_writes_the_file_and_keeps_its_comments),
