@@ -170,7 +170,6 @@ static void a_member_that_sends_on_a_link_that_is_down_makes_nobody_spin(void **
 							     .length = 200,
 							     .to_send = 1000,
 							     .burst = 16});
-	consumer_awaits_sent(consumer, 0);
 	assert_ok(device_down("near"));
 	assert_becomes(!near(daemon).up, SOON);
 	consumer_turns_to(consumer, CONSUMER_SENDS);
@@ -318,16 +317,15 @@ static void another_interface_that_takes_the_name_takes_the_queue(void **state)
 }
 
 /* Its ifindex is the same afterwards, but the kernel has unbound the sockets. */
-static void a_stay_in_another_namespace_that_nobody_saw_is_noticed(void **state)
+static void stays_elsewhere_unseen(const char *config)
 {
 	cleanup_fd int here = (int)assert_ok(netns_current()), other = (int)assert_ok(netns_new());
 	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
 	struct instance *daemon;
 	struct child *consumer;
 
-	(void)state;
 	add_pair();
-	daemon = instance_start(EXCLUSIVE);
+	daemon = instance_start(config);
 	probe = probe_open(daemon, "near", "far", 0);
 	consumer = probe_stay(&probe, false);
 	(void)kill(instance_pid(daemon), SIGSTOP);
@@ -342,26 +340,96 @@ static void a_stay_in_another_namespace_that_nobody_saw_is_noticed(void **state)
 	works(daemon);
 	assert_true(changes(daemon, "gone") == 1);
 	instance_stop(daemon);
+	assert_ok(device_delete("near"));
+}
+
+static void a_stay_in_another_namespace_that_nobody_saw_is_noticed(void **state)
+{
+	(void)state;
+	stays_elsewhere_unseen(EXCLUSIVE);
+	stays_elsewhere_unseen(SHARED);
 }
 
 /* ---- settings ---- */
 
+static double oversize(const struct instance *daemon)
+{
+	return instance_metric(daemon, "xdpd_xdp_verdicts_total", "device", "near", "action",
+			       "pass_oversize");
+}
+
 static void an_mtu_beyond_a_queues_frames_is_noted_and_taken_back(void **state)
 {
+	static uint8_t frame[2500];
+	cleanup_fd int far = -1;
+	struct consumer *consumer;
 	struct instance *daemon;
 
 	(void)state;
 	add_pair();
 	daemon = instance_start(EXCLUSIVE);
+	consumer = consumer_start(&(struct consumer_options){.instance = daemon, .device = "near"});
 	assert_string_equal(near(daemon).note, "");
+	assert_ok(device_set_mtu("far", 3000));
 	require(device_set_mtu("near", 3000) == 0, "the driver refuses the MTU with a program");
+	consumer_awaits_event(consumer, XDPD_EVENT_INTERFACE_CHANGED);
 	assert_becomes(strstr(near(daemon).note, "MTU of 3000"), SOON);
 	assert_non_null(strstr(near(daemon).note, "queue 0 has room for"));
 	assert_string_equal(near(daemon).reason, "");
-	assert_int_equal(queue(daemon).state, XDPD_QUEUE_READY);
+	await_frames(daemon);
+	far = (int)assert_ok(packet_open("far"));
+	assert_ok(packet_choose_queue(far, "far", 0));
+	packet_udp(frame, sizeof(frame), NULL);
+	assert_ok(packet_send(far, frame, sizeof(frame)));
+	assert_becomes(oversize(daemon) == 1, SOON);
+	assert_int_equal(queue(daemon).state, XDPD_QUEUE_ATTACHED);
 	assert_ok(device_set_mtu("near", 1500));
 	assert_becomes(near(daemon).note[0] == '\0', SOON);
 	assert_true(changes(daemon, "mtu") == 2);
+	(void)consumer_stop(consumer);
+	instance_stop(daemon);
+}
+
+#define TWO_QUEUES                                                                            \
+	OPEN "  - name: near\n    queues: [{ id: 0-1, frames: 1024, frame_size: 2048, " RINGS \
+	     " }]\n"
+
+/* The kernel keeps a channel that an AF_XDP socket is bound to, so a queue goes before its channel does. */
+static void a_channel_with_a_consumer_stays_until_its_queue_is_removed(void **state)
+{
+	cleanup_probe struct probe staying = {.far_fd = -1, .near_fd = -1}, going = staying;
+	struct child *stays, *goes;
+	struct instance *daemon;
+	cleanup_ran struct ran ran = {}, again = {};
+
+	(void)state;
+	add_pair();
+	daemon = instance_start(TWO_QUEUES);
+	staying = probe_open(daemon, "near", "far", 0);
+	going = probe_open(daemon, "near", "far", 1);
+	stays = probe_attach(&staying, 60);
+	goes = probe_stay(&going, true);
+	probe_send(&staying, 20);
+	assert_ok(device_set_channels("far", 1));
+	assert_error(device_set_channels("near", 1), EINVAL);
+	assert_ok(device_set_channels("far", 2));
+	instance_ctl(daemon, &ran, "remove-queue", "near", "1");
+	assert_int_equal(ran.status, 0);
+	probe_ended(goes, ECANCELED, "the queue was removed", SOON);
+	assert_ok(device_set_channels("far", 1));
+	assert_becomes(device_set_channels("near", 1) == 0, SOON);
+	assert_becomes(near(daemon).channels == 1, SOON);
+	await_frames(daemon);
+	probe_send(&staying, 20);
+	assert_ok(device_set_channels("near", 2));
+	assert_ok(device_set_channels("far", 2));
+	instance_ctl(daemon, &again, "add-queue", "near", "1");
+	assert_int_equal(again.status, 0);
+	probe_becomes(&going, XDPD_QUEUE_READY, SOON);
+	await_frames(daemon);
+	probe_send(&staying, 20);
+	probe_finish(stays);
+	assert_true(changes(daemon, "receive_queues") == 2);
 	instance_stop(daemon);
 }
 
@@ -614,6 +682,7 @@ int main(void)
 		live_test(another_interface_that_takes_the_name_takes_the_queue),
 		live_test(a_stay_in_another_namespace_that_nobody_saw_is_noticed),
 		live_test(an_mtu_beyond_a_queues_frames_is_noted_and_taken_back),
+		live_test(a_channel_with_a_consumer_stays_until_its_queue_is_removed),
 		live_test(program_and_queues_are_right_after_a_reset_of_the_driver),
 		live_test(a_program_that_is_detached_is_attached_again_and_consumers_stay),
 		live_test(a_program_that_is_replaced_in_its_link_is_put_back_and_consumers_stay),
