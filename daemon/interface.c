@@ -124,7 +124,7 @@ static bool has_been_away(const struct interface *interface)
 	return false;
 }
 
-/* Native mode needs the driver's consent, and a bpf_link can be taken away: what was attached may not be any more. */
+/* An administrator can detach a bpf_link, or put another program into it. */
 static void look_at_program(struct interface *interface)
 {
 	const struct redirect *redirect = interface->redirect;
@@ -320,7 +320,7 @@ void interface_adopt_config(struct interface *interface, const struct config_int
 	uint8_t slots[CONFIG_GROUPS_MAX] = {};
 	struct failure why;
 
-	/* It was told for as long as nobody looked after the config. */
+	/* Whoever changes the config or loads it anew has been told. */
 	if (interface->config != config)
 		interface->displaced[0] = '\0';
 	interface->config = config;
