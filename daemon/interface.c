@@ -466,8 +466,9 @@ int interface_restore_program(struct interface *interface)
 	if (r < 0)
 		return r;
 	interface->lost = false;
-	/* It has another link. */
+	/* It has another link. The rest is removed first as well: a store does not take the same file by another name. */
 	keep_no_program(interface->daemon->keep, interface);
+	(void)keep_now(interface->daemon->keep);
 	keep_program(interface->daemon->keep, interface);
 	tell(interface, CHANGE_PROGRAM_RESTORED, "xdpd's XDP program, id %u, is attached again",
 	     redirect->program_id);

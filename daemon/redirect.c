@@ -667,7 +667,7 @@ int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
 		redirect->program_id = program_id(redirect);
 		r = link_ifindex(redirect->link_fd);
 		if (r >= 0)
-			r = r != remains->ifindex	 ? -ENODEV
+			r = r && r != remains->ifindex	 ? -ENODEV
 			    : has_known_layout(redirect) ? 0
 							 : -EBADMSG;
 	}

@@ -21,6 +21,7 @@
 #include "tests/live/probe.h"
 #include "tests/live/protocol.h"
 #include "tests/live/shared.h"
+#include "tests/live/supervised.h"
 #include "tests/live/traffic.h"
 
 #define SOON  8000 /* milliseconds */
@@ -511,6 +512,44 @@ static void a_program_that_is_detached_is_attached_again_and_consumers_stay(void
 	stays_with_either_delivery(the_link_is_detached);
 }
 
+/* The link that the store has is the new one; and what happens while no daemon is there is seen by the next. */
+static void a_restored_program_outlives_the_daemon_and_is_restored_by_the_next(void **state)
+{
+	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
+	struct instance *daemon;
+	struct child *consumer;
+	uint32_t program;
+
+	(void)state;
+	require_root();
+	add_pair();
+	daemon = supervised_start(EXCLUSIVE);
+	program = near(daemon).program_id;
+	probe = probe_open(daemon, "near", "far", 0);
+	consumer = probe_attach(&probe, 72);
+	probe_send(&probe, 24);
+	the_link_is_detached(daemon);
+	supervised_dies(daemon, SIGKILL);
+	assert_restored(daemon, program, 1);
+	await_frames(daemon);
+	probe_send(&probe, 24);
+	assert_becomes(queue(daemon).receive_packets >= 48, SOON);
+	{
+		cleanup_fd int link = open_link(daemon);
+
+		(void)kill(supervised_look(daemon).pid, SIGSTOP);
+		assert_ok(bpf_link_detach(link));
+	}
+	supervised_dies(daemon, SIGKILL);
+	assert_becomes(changes(daemon, "program_restored") == 2, SOON);
+	assert_true(changes(daemon, "program_lost") == 2);
+	assert_int_equal(near(daemon).program_id, program);
+	await_frames(daemon);
+	probe_send(&probe, 24);
+	probe_finish(consumer);
+	supervised_stop(daemon);
+}
+
 static void the_link_gets_another_program(struct instance *daemon)
 {
 	const uint32_t program = near(daemon).program_id;
@@ -685,6 +724,7 @@ int main(void)
 		live_test(a_channel_with_a_consumer_stays_until_its_queue_is_removed),
 		live_test(program_and_queues_are_right_after_a_reset_of_the_driver),
 		live_test(a_program_that_is_detached_is_attached_again_and_consumers_stay),
+		live_test(a_restored_program_outlives_the_daemon_and_is_restored_by_the_next),
 		live_test(a_program_that_is_replaced_in_its_link_is_put_back_and_consumers_stay),
 		live_test(a_program_whose_place_is_taken_comes_back_when_it_is_free),
 		live_test(with_replace_a_lost_program_takes_its_place_back_and_consumers_stay),
