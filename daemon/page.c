@@ -39,6 +39,7 @@ static const char head[] =
 	"margin-bottom:16px;overflow:hidden}\n"
 	".title{display:flex;flex-wrap:wrap;gap:2px 14px;align-items:baseline;padding:12px 16px}\n"
 	".reason{padding:0 16px 10px;color:var(--warn)}\n"
+	".note{padding:0 16px 10px;color:var(--quiet)}\n"
 	".scroll{overflow-x:auto}\n"
 	"table{border-collapse:collapse;width:100%;min-width:1120px;table-layout:fixed;"
 	"font-variant-numeric:tabular-nums}\n"
@@ -285,6 +286,11 @@ static void interface_title(struct text *out, const struct xdpd_interface_record
 	if (interface->reason[0]) {
 		text_string(out, "<p class=\"reason\">");
 		text_html(out, TEXT(interface->reason));
+		text_string(out, "</p>\n");
+	}
+	if (interface->note[0]) {
+		text_string(out, "<p class=\"note\">");
+		text_html(out, TEXT(interface->note));
 		text_string(out, "</p>\n");
 	}
 }

@@ -942,7 +942,8 @@ static void names_can_not_break_out_of_the_page(void **state)
 	struct xdpd_interface_record interface = {.device = "<b>&\"'\xff",
 						  .ifindex = 1,
 						  .driver = "<script>",
-						  .reason = "<img onerror=x>"};
+						  .reason = "<img onerror=x>",
+						  .note = "<img onload=y>"};
 	struct xdpd_queue_record queue = {
 		.device = "<b>&\"'\xff", .consumer = "<script>", .reason = "<script>"};
 	struct xdpd_consumer_record consumer = {
