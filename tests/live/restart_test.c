@@ -574,8 +574,8 @@ static void runtime_queues_stay_as_long_as_the_file_does(void **state)
 
 /* ---- what can't be gone on with ---- */
 
-/* The state of a daemon that stands still, through its own fd of it: the one that is kept is of the same memory. */
-static int open_state_of(pid_t pid)
+/* A memfd of a daemon that stands still, through its own fd of it: the one that is kept is of the same memory. */
+static int open_memory_of(pid_t pid, const char *name)
 {
 	char path[64], target[64];
 
@@ -585,7 +585,7 @@ static int open_state_of(pid_t pid)
 		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
 		length = readlink(path, target, sizeof(target) - 1);
 		target[length < 0 ? 0 : length] = '\0';
-		if (strstr(target, "memfd:xdpd-state"))
+		if (strstr(target, name))
 			return open(path, O_RDWR | O_CLOEXEC);
 	}
 	return -ENOENT;
@@ -664,7 +664,7 @@ static void begins_anew(const char *config, void (*spoil)(int state))
 	consumer = consumer_start(&options);
 	before = at_rest(daemon);
 	assert_int_equal(kill(before.pid, SIGSTOP), 0);
-	fd = (int)assert_ok(open_state_of(before.pid));
+	fd = (int)assert_ok(open_memory_of(before.pid, "memfd:xdpd-state"));
 	spoil(fd);
 	supervised_dies(daemon, SIGKILL);
 	report = consumer_ends(consumer, "");
@@ -708,6 +708,37 @@ static void with_a_state_that_it_can_t_read_the_daemon_begins_anew(void **state)
 		if (again)
 			begins_anew(shared, spoils[i]);
 	}
+}
+
+static void a_queue_that_can_t_be_gone_on_with_ends_and_can_be_had_again(void **state)
+{
+	struct consumer_options options = {.device = "near", .transmit = true};
+	struct supervised before;
+	struct consumer *consumer;
+	struct instance *daemon;
+	cleanup_fd int fd = -1;
+
+	(void)state;
+	require_live_frames();
+	daemon = start_shared("", "");
+	require_rings_again(daemon);
+	options.instance = daemon;
+	consumer = consumer_start(&options);
+	before = at_rest(daemon);
+	assert_int_equal(kill(before.pid, SIGSTOP), 0);
+	fd = (int)assert_ok(open_memory_of(before.pid, "memfd:xdpd-ledger"));
+	write_garbage(fd);
+	supervised_dies(daemon, SIGKILL);
+	(void)consumer_ends(consumer, "attach again");
+	assert_true(instance_metric(daemon, "xdpd_restarts_total") == 1);
+	assert_becomes(instance_metric(daemon, "xdpd_consumers") == 0, PATIENCE);
+
+	consumer = consumer_start(&options);
+	keeps_as_much_as_before(daemon, &before);
+	consumer_traffic("far", 0, LENGTH, 0, 100, 0);
+	consumer_awaits(consumer, 100);
+	(void)consumer_stop(consumer);
+	(void)supervised_stop(daemon);
 }
 
 static void without_a_store_a_restart_ends_the_consumers_and_tells_them(void **state)
@@ -824,6 +855,7 @@ int main(void)
 		live_test(a_consumer_that_died_while_the_daemon_was_down_is_noticed),
 		live_test(runtime_queues_stay_as_long_as_the_file_does),
 		live_test(with_a_state_that_it_can_t_read_the_daemon_begins_anew),
+		live_test(a_queue_that_can_t_be_gone_on_with_ends_and_can_be_had_again),
 		live_test(without_a_store_a_restart_ends_the_consumers_and_tells_them),
 		live_test(it_stops_in_time_and_consumers_can_read_what_they_have),
 	};
