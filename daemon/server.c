@@ -502,6 +502,9 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, bool
 	if (r == 0 && owns_path)
 		server->path = strdup(path);
 	if (r == 0) {
+		/* Before, it may be another's, who listens there. */
+		if (owns_path)
+			server->path = strdup(path);
 		r = add_sources(server);
 		if (r < 0)
 			failure(why, -r, "can't watch the control socket (%s)",
