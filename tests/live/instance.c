@@ -195,6 +195,15 @@ static void launch(struct instance *instance, const struct child_options *how)
 	assert_ok(child_start(&instance->child, &options));
 }
 
+static void await_ready(struct instance *instance)
+{
+	if (instance_notifies(instance, "READY=1", START_TIMEOUT_MS))
+		return;
+	if (child_is_alive(instance->child))
+		give_up("xdpd is not ready after %d ms", START_TIMEOUT_MS);
+	give_up("xdpd ended with %d instead of getting ready", child_wait(instance->child, 0));
+}
+
 struct instance *instance_start(const char *config)
 {
 	return instance_start_as(config, NULL);
@@ -206,11 +215,15 @@ struct instance *instance_start_as(const char *config, const struct child_option
 
 	instance_write_config(instance, config);
 	launch(instance, how);
-	if (instance_notifies(instance, "READY=1", START_TIMEOUT_MS))
-		return instance;
-	if (child_is_alive(instance->child))
-		give_up("xdpd is not ready after %d ms", START_TIMEOUT_MS);
-	give_up("xdpd ended with %d instead of getting ready", child_wait(instance->child, 0));
+	await_ready(instance);
+	return instance;
+}
+
+void instance_start_again(struct instance *instance)
+{
+	(void)child_end(instance->child);
+	launch(instance, NULL);
+	await_ready(instance);
 }
 
 void instance_start_fails(const char *config, struct ran *ret)

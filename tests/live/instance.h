@@ -38,6 +38,9 @@ struct instance *instance_start_as(const char *config, const struct child_option
  */
 struct instance *instance_launch(const char *config, const char *const *runner);
 
+/* After its death: another process, with the same config and paths, that takes up nothing. */
+void instance_start_again(struct instance *instance);
+
 /* For a start that shall fail: waits for the end, at most 10 s, and gives status and stderr. */
 void instance_start_fails(const char *config, struct ran *ret);
 

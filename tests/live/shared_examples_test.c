@@ -2,6 +2,7 @@
 /* The examples are the same programs whether they have the queue for themselves or share it. */
 #include "tests/live/harness.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #define LENGTH	 200
 #define COUNT	 "300"
 #define FRAMES	 300
+#define TWICE	 "600"
 
 static const char *const queues[] = {
 	"id: 0",
@@ -140,6 +142,61 @@ static void the_sender_sends_all(void **state)
 	}
 }
 
+/* Starts a receiver that is to have all frames of two rounds, between which something is away. */
+static struct child *start_persistent(const struct instance *daemon)
+{
+	cleanup_fd int far = (int)assert_ok(packet_open("far"));
+	struct child *rx = start_example(daemon, "examples/xdpd-rx", "--reattach", "-c", TWICE);
+
+	send_frames(far);
+	/* What xdpd has not handed on is lost with it, where nobody keeps its fds. */
+	assert_becomes(instance_metric(daemon, "xdpd_queue_receive_packets_total") == FRAMES,
+		       PATIENCE);
+	return rx;
+}
+
+static void ends_well_once_more(struct child *rx)
+{
+	cleanup_fd int far = (int)assert_ok(packet_open("far"));
+
+	if (child_wait_output(rx, "attached again", PATIENCE) < 0)
+		fail_msg("not attached again: %s", child_errors(rx));
+	send_frames(far);
+	ends_well(rx, "received " TWICE " frames");
+}
+
+static void the_receiver_is_there_again_when_xdpd_is(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct instance *daemon = start_daemon(queues[i]);
+		struct child *rx = start_persistent(daemon);
+
+		assert_ok(child_signal(instance_child(daemon), i ? SIGKILL : SIGTERM));
+		assert_true(child_wait(instance_child(daemon), PATIENCE) >= 0);
+		instance_start_again(daemon);
+		ends_well_once_more(rx);
+		instance_stop(daemon);
+		assert_ok(device_delete("near"));
+	}
+}
+
+static void the_receiver_is_there_again_when_the_interface_is(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct instance *daemon = start_daemon(queues[i]);
+		struct child *rx = start_persistent(daemon);
+
+		assert_ok(device_delete("near"));
+		assert_ok(child_wait_output(rx, "trying to attach again", PATIENCE));
+		assert_ok(veth_add(&(struct veth_options){.name = "near", .peer = "far"}));
+		ends_well_once_more(rx);
+		instance_stop(daemon);
+		assert_ok(device_delete("near"));
+	}
+}
+
 static void all_of_them_share_one_queue(void **state)
 {
 	struct child *rx, *tap, *reflector, *dump;
@@ -177,6 +234,8 @@ int main(void)
 		live_test(the_receiver_counts_all),
 		live_test(the_reflector_swaps_addresses_and_sends_all_back),
 		live_test(the_sender_sends_all),
+		live_test(the_receiver_is_there_again_when_xdpd_is),
+		live_test(the_receiver_is_there_again_when_the_interface_is),
 		live_test(all_of_them_share_one_queue),
 	};
 
