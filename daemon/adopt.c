@@ -130,22 +130,24 @@ static struct queue *make_queue(const struct adoption *adoption, const struct sa
 }
 
 static int adopt_share(const struct adoption *adoption, struct queue *queue,
-		       const struct saved_queue *saved, size_t n_groups)
+		       const struct saved_queue *saved, size_t n_groups, struct failure *why)
 {
 	int fd = take(adoption, 'q', saved->key, "ledg");
+	int r;
 
-	/* The hand-off has to have the kernel's rings; Linux 6.1 does not map those of a bound socket again. */
-	if (fd < 0 || !xsk_has_rings(&queue->xsk)) {
-		close_fd(fd);
-		return -EOPNOTSUPP;
-	}
+	if (fd < 0)
+		return -EBADMSG;
 	queue->share = share_new(queue);
 	if (!queue->share) {
 		close_fd(fd);
 		return -ENOMEM;
 	}
-	return share_adopt(queue->share, saved, &adoption->state->groups[adoption->group], n_groups,
-			   fd);
+	r = share_adopt(queue->share, saved, &adoption->state->groups[adoption->group], n_groups,
+			fd);
+	/* The hand-off has to have the kernel's rings. */
+	if (r == 0 && !xsk_has_rings(&queue->xsk))
+		r = share_renew_socket(queue->share, why);
+	return r;
 }
 
 static void forget_queue(uint64_t key)
@@ -166,14 +168,13 @@ static void give_up(struct queue *queue)
 		    "xdpd was restarted, and could not go on with it; attach again");
 }
 
-static void log_queue(const struct saved_queue *saved, int code)
+static void log_queue(const struct saved_queue *saved, int code, const struct failure *why)
 {
 	const struct log_context about = {.device = saved->device, .queue = saved->queue};
 
-	log_write(LOG_WARNING, about, "%s queue %u: can't go on with what was left of it (%s)%s",
-		  saved->device, saved->queue, strerrorname_np(-code),
-		  code == -EOPNOTSUPP ? "; this kernel does not map a bound socket's rings again"
-				      : "");
+	log_write(LOG_WARNING, about, "%s queue %u: can't go on with what was left of it (%s)%s%s",
+		  saved->device, saved->queue, strerrorname_np(-code), why->text[0] ? ": " : "",
+		  why->text);
 }
 
 static void adopt_queue(struct adoption *adoption, size_t index)
@@ -181,6 +182,7 @@ static void adopt_queue(struct adoption *adoption, size_t index)
 	const struct state *state = adoption->state;
 	const struct saved_queue *saved = &state->queues[index];
 	struct queue *queue = make_queue(adoption, saved);
+	struct failure why = {};
 	size_t n_groups = 0;
 	int r = queue ? queue_adopt(queue, saved, take(adoption, 'q', saved->key, "xsk"),
 				    take(adoption, 'q', saved->key, "umem"))
@@ -192,7 +194,7 @@ static void adopt_queue(struct adoption *adoption, size_t index)
 	       state->group_parents[adoption->group + n_groups] == index)
 		n_groups++;
 	if (r == 0 && saved->delivery == XDPD_SHARED)
-		r = adopt_share(adoption, queue, saved, n_groups);
+		r = adopt_share(adoption, queue, saved, n_groups, &why);
 	adoption->group += n_groups;
 	for (; adoption->consumer < state->n_consumers &&
 	       state->consumer_parents[adoption->consumer] == index;
@@ -200,9 +202,9 @@ static void adopt_queue(struct adoption *adoption, size_t index)
 		adopt_consumer(adoption, r == 0 ? queue : NULL,
 			       &state->consumers[adoption->consumer]);
 	if (r == 0 && saved->delivery == XDPD_SHARED && queue->attachments)
-		r = share_resume(queue->share, NULL);
+		r = share_resume(queue->share, &why);
 	if (r < 0)
-		log_queue(saved, r);
+		log_queue(saved, r, &why);
 	if (queue && (r < 0 || !queue->attachments))
 		give_up(queue);
 }

@@ -1752,6 +1752,7 @@ int handoff_recover(struct handoff *h, const struct handoff_memory *memory,
 	now.counters = h->counters;
 	now.step = h->step;
 	now.step.slots &= stay;
+	now.before_socket = h->before_socket;
 	now.unmarked = h->unmarked & stay;
 	if (now.step.kind == STEP_COLLECT && !(stay & SLOT(now.step.slot)))
 		stayers.member[now.step.slot] = NULL;

@@ -168,6 +168,7 @@ struct handoff {
 	struct handoff_step step;
 
 	const struct roster *roster;
+	uint64_t before_socket; /* packets that were received by sockets before this one */
 	uint64_t unmarked; /* of the roster, for the first one after a crash: see roster.h */
 	uint64_t serving; /* slots of members without violation */
 	uint64_t wake; /* slots of members that asked to be woken: whoever wakes them clears it */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "daemon/attachment.h"
 #include "daemon/cleanup.h"
@@ -13,6 +14,7 @@
 #include "daemon/peer.h"
 #include "daemon/share.h"
 #include "daemon/state.h"
+#include "daemon/store.h"
 
 /*
  * A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second; what failed for
@@ -24,6 +26,8 @@
 #define FAILED_FIRST   8 /* as after so many tries */
 #define RELEASING_TRIES \
 	9 /* about 2.3 s: the kernel needs some 20 ms, so somebody holds the socket */
+
+#define RENEW_MS 2000 /* that a start waits for it, with consumers in place */
 
 struct queue *queue_new(struct interface *interface, uint32_t id,
 			const struct config_queue *settings)
@@ -736,6 +740,45 @@ int queue_adopt(struct queue *queue, const struct saved_queue *saved, int xsk_fd
 	queue->unclaimed_packets = saved->unclaimed_packets;
 	queue->socket_packets = saved->socket_packets;
 	return 0;
+}
+
+static int bind_when_released(struct queue *queue)
+{
+	const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+	int r;
+
+	for (int waited_ms = 0; (r = bind_socket(queue)) == -EBUSY && waited_ms < RENEW_MS;
+	     waited_ms += 2)
+		nanosleep(&pause, NULL);
+	return r;
+}
+
+int queue_renew_socket(struct queue *queue, uint64_t *ret_arrived, struct failure *why)
+{
+	const struct store_name name = store_name('q', queue->key, "xsk");
+	const bool transmit = queue->xsk.rings[XSK_TX].size != 0;
+	struct xdp_statistics last = {};
+	uint64_t redirected = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets -
+			      queue->unclaimed_packets;
+	int r;
+
+	(void)xsk_statistics(&queue->xsk, &last);
+	statistics_add(&queue->totals->statistics, &last);
+	*ret_arrived = redirected - last.rx_dropped - last.rx_ring_full;
+	xsk_close(&queue->xsk);
+	/* The kernel releases the queue when the service manager has closed its duplicate, too. */
+	store_remove(name.text);
+	store_settle();
+	r = xsk_open(&queue->xsk, &queue->umem, &queue->settings->rings, transmit);
+	if (r < 0) {
+		fail_prepare(queue, -r);
+		*why = queue->why;
+		return r;
+	}
+	r = bind_when_released(queue);
+	if (r < 0)
+		return fail_bind(queue, -r, why);
+	return store_put(name.text, queue->xsk.fd, false);
 }
 
 /* ---- between consumers ---- */

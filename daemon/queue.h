@@ -96,6 +96,14 @@ void queue_save(const struct queue *queue, struct saved_queue *ret);
  */
 int queue_adopt(struct queue *queue, const struct saved_queue *saved, int xsk_fd, int umem_fd);
 
+/*
+ * Replaces an adopted socket, which is in no slot any more, by another one on the same UMEM, with empty rings; waits
+ * until the kernel has released the queue, at most two seconds. Sets `*ret_arrived` to how many frames the program sent to
+ * the old one and the kernel did not drop. Returns 0 or -errno with a sentence: -EBUSY (not released in time), or as
+ * xsk_open() and xsk_bind().
+ */
+int queue_renew_socket(struct queue *queue, uint64_t *ret_arrived, struct failure *why);
+
 /* It is closed. NULL is fine. Returns NULL. */
 struct queue *queue_free(struct queue *queue);
 

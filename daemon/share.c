@@ -710,6 +710,7 @@ int share_start_worker(struct share *share, bool recover, struct failure *why)
 			   .writable = queue->settings->writable},
 		.ledger = &share->ledger,
 		.recover = recover,
+		.fresh = share->renewed,
 		.members = places,
 		.stay = list_places(share, places),
 	};
@@ -739,7 +740,7 @@ int share_start_worker(struct share *share, bool recover, struct failure *why)
 }
 
 /* A slot that this process has not filled, another may have. */
-static void stop_redirecting(struct share *share)
+void share_stop_redirecting(struct share *share)
 {
 	if (share->queue->interface->redirect)
 		redirect_clear(share->queue->interface->redirect, share->queue->id);
@@ -790,7 +791,7 @@ int share_join(struct share *share, struct member *member, struct failure *why)
 
 void share_close(struct share *share)
 {
-	stop_redirecting(share);
+	share_stop_redirecting(share);
 	stop_worker(share);
 	free_leaving(share, UINT64_MAX);
 	free_older(share);

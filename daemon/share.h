@@ -94,6 +94,13 @@ int share_adopt(struct share *share, const struct saved_queue *saved,
 int share_adopt_member(struct share *share, struct attachment *attachment,
 		       const struct saved_consumer *saved, const struct member_remains *remains,
 		       struct member **ret);
+
+/*
+ * Before its members are taken up, where the kernel does not map a bound socket's rings again (Linux 6.1): the queue goes
+ * on with another socket. What lay in the old one's rings is lost; share_resume() counts it as dropped by the kernel.
+ */
+int share_renew_socket(struct share *share, struct failure *why);
+
 int share_resume(struct share *share, struct failure *why);
 
 /* Packets and bytes that were given to the kernel for transmission, ever. */

@@ -48,6 +48,9 @@ struct share {
 	bool stale; /* members have changed since */
 	bool moved; /* a group has another bit since: what marks of before say is not true any more */
 
+	bool renewed;	  /* the socket is another than the one that the ledger tells of */
+	uint64_t arrived; /* on that one, and was not dropped by the kernel */
+
 	bool redirected;	      /* the socket is in its slot */
 	struct xdpd_bpf_queue record; /* as the program has it */
 
@@ -67,6 +70,9 @@ uint32_t share_find_group(const struct share *share, const char *name);
 
 /* [share.c] As configured, or as large as the kernel's needs leave. */
 uint32_t share_quota_of(const struct share *share, const struct group *group);
+
+/* [share.c] Takes the socket out of its slot. */
+void share_stop_redirecting(struct share *share);
 
 /* [share.c] Starts the worker, anew or (`recover`) with what is in the ledger. Returns 0 or -errno with a sentence. */
 int share_start_worker(struct share *share, bool recover, struct failure *why);

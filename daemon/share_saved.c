@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What a shared queue leaves to the next process, and how that takes it up: see ledger.h for what moves meanwhile. */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "daemon/attachment.h"
+#include "daemon/log.h"
 #include "daemon/share_internal.h"
 #include "daemon/state.h"
 
@@ -209,10 +211,38 @@ int share_adopt_member(struct share *share, struct attachment *attachment,
 	return 0;
 }
 
+int share_renew_socket(struct share *share, struct failure *why)
+{
+	share_stop_redirecting(share);
+	share->renewed = true;
+	return queue_renew_socket(share->queue, &share->arrived, why);
+}
+
+/* What arrived on the old socket, was not dropped and was not handed on, lay in its RX ring. */
+static void count_lost(struct share *share)
+{
+	struct handoff *handoff = &share->ledger.content->handoff;
+	const uint64_t received = handoff->counters.packets - handoff->before_socket;
+	const uint64_t lost = share->arrived > received ? share->arrived - received : 0;
+	const struct log_context about = {.device = device_of(share), .queue = share->queue->id};
+
+	share->queue->totals->statistics.rx_dropped += lost;
+	log_write(LOG_NOTICE, about,
+		  "%s queue %u: goes on with another socket, as this kernel does not map a bound "
+		  "one's rings "
+		  "again; %" PRIu64 " frames that waited there are lost",
+		  device_of(share), share->queue->id, lost);
+	handoff->before_socket = handoff->counters.packets;
+	share->renewed = false;
+}
+
 int share_resume(struct share *share, struct failure *why)
 {
 	int r = share_start_worker(share, true, why);
 
+	/* Nothing is received before the first roster. */
+	if (r == 0 && share->renewed)
+		count_lost(share);
 	for (uint32_t slot = 0; slot < ROSTER_MEMBERS && r == 0; slot++)
 		if (share->members[slot])
 			r = worker_hear(share->worker, slot,

@@ -64,10 +64,13 @@ static struct instance *start_shared(const char *queue, const char *more)
 	return supervised_start(config);
 }
 
-/* The hand-off goes on with the socket that there is, whose rings have to be mapped again. */
-#define require_rings_again(daemon)               \
-	require(!receive_only_is_refused(daemon), \
-		"this kernel does not map a bound socket's rings again")
+/* Where the rings of a bound socket can't be mapped again (Linux 6.1), what lay in them is lost. */
+static bool got_another_socket(const struct instance *daemon)
+{
+	cleanup_free char *log = instance_log(daemon);
+
+	return strstr(log, "goes on with another socket") != NULL;
+}
 
 /* ---- counters ---- */
 
@@ -262,7 +265,10 @@ static void check_transmission(const struct instance *daemon, struct consumer *c
 	(void)device_statistic("far", "rx_queue_*_drops", &drops);
 	print_message("# %" PRIu64 " sent, %" PRIu64 " arrived, %" PRIu64 " dropped there\n", sent,
 		      sink_frames(far, UINT32_MAX), drops);
-	assert_int_equal(shared_queue(daemon).transmit_packets, sent);
+	if (got_another_socket(daemon))
+		assert_true(shared_queue(daemon).transmit_packets <= sent);
+	else
+		assert_int_equal(shared_queue(daemon).transmit_packets, sent);
 	assert_true(sink_frames(far, UINT32_MAX) <= sent);
 }
 
@@ -280,7 +286,6 @@ static void shared_groups_lose_what_the_counters_say_when_the_daemon_ends(void *
 	(void)state;
 	require_live_frames();
 	daemon = start_shared(SHARED_ROOMY ", umem: writable", "");
-	require_rings_again(daemon);
 	assert_ok(sink_attach(&far, "far", XDP_DROP));
 	start_members(daemon, consumers, count, to_send);
 	traffic = consumer_flows("far", 0, LENGTH, FLOWS, 0, count, rate);
@@ -368,8 +373,8 @@ static void shared_delivery_goes_on_within_a_tenth_of_a_second(void **state)
 
 	(void)state;
 	require_live_frames();
+	require_cpus(2);
 	daemon = start_shared(SHARED_ROOMY, "");
-	require_rings_again(daemon);
 	consumer = consumer_start(
 		&(struct consumer_options){.instance = daemon, .device = "near", .name = "one"});
 	other = consumer_start(
@@ -455,7 +460,6 @@ static void an_attach_under_way_ends_in_success_or_an_error_and_never_hangs(void
 	(void)state;
 	require_live_frames();
 	daemon = start_shared(SHARED_ROOMY, "");
-	require_rings_again(daemon);
 	steady = consumer_start(
 		&(struct consumer_options){.instance = daemon, .device = "near", .name = "steady"});
 	traffic = consumer_traffic("far", 0, LENGTH, 0, 0, 5000);
@@ -500,7 +504,6 @@ static void a_consumer_that_died_while_the_daemon_was_down_is_noticed(void **sta
 	(void)state;
 	require_live_frames();
 	daemon = start_shared(SHARED_ROOMY, "");
-	require_rings_again(daemon);
 	steady = consumer_start(
 		&(struct consumer_options){.instance = daemon, .device = "near", .name = "steady"});
 	holder = consumer_start(&(struct consumer_options){.instance = daemon,
@@ -691,22 +694,14 @@ static void with_a_state_that_it_can_t_read_the_daemon_begins_anew(void **state)
 	static void (*const spoils[])(int) = {write_newer_version, write_garbage_records,
 					      write_garbage, write_nothing};
 	char shared[1024];
-	bool again;
 
 	(void)state;
 	require_live_frames();
 	add_veth();
 	shared_config(shared, sizeof(shared), "", "");
-	{
-		struct instance *daemon = supervised_start(shared);
-
-		again = !receive_only_is_refused(daemon);
-		(void)supervised_stop(daemon);
-	}
 	for (size_t i = 0; i < sizeof(spoils) / sizeof(spoils[0]); i++) {
 		begins_anew(EXCLUSIVE, spoils[i]);
-		if (again)
-			begins_anew(shared, spoils[i]);
+		begins_anew(shared, spoils[i]);
 	}
 }
 
@@ -721,7 +716,6 @@ static void a_queue_that_can_t_be_gone_on_with_ends_and_can_be_had_again(void **
 	(void)state;
 	require_live_frames();
 	daemon = start_shared("", "");
-	require_rings_again(daemon);
 	options.instance = daemon;
 	consumer = consumer_start(&options);
 	before = at_rest(daemon);
@@ -835,14 +829,7 @@ static void it_stops_in_time_and_consumers_can_read_what_they_have(void **state)
 	add_veth();
 	stops_in_time(EXCLUSIVE);
 	shared_config(shared, sizeof(shared), SHARED_ROOMY, "");
-	{
-		struct instance *daemon = supervised_start(shared);
-		const bool again = !receive_only_is_refused(daemon);
-
-		assert_true(supervised_stop(daemon) < 1000);
-		if (again)
-			stops_in_time(shared);
-	}
+	stops_in_time(shared);
 }
 
 int main(void)
@@ -860,5 +847,5 @@ int main(void)
 		live_test(it_stops_in_time_and_consumers_can_read_what_they_have),
 	};
 
-	return live_run("restart", tests, 120);
+	return live_run("restart", tests, 300);
 }
