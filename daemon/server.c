@@ -498,11 +498,8 @@ int server_start(struct server **ret, struct daemon *daemon, int listen_fd, bool
 		r = failure(why, errno, "can't make the service manager's socket non-blocking (%s)",
 			    strerrorname_np(errno));
 	}
-	/* Not before it is there: what somebody else has there is not ours to remove. */
-	if (r == 0 && owns_path)
-		server->path = strdup(path);
 	if (r == 0) {
-		/* Before, it may be another's, who listens there. */
+		/* Not before it is there: what somebody else has there is not ours to remove. */
 		if (owns_path)
 			server->path = strdup(path);
 		r = add_sources(server);
