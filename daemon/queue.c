@@ -758,13 +758,16 @@ int queue_renew_socket(struct queue *queue, uint64_t *ret_arrived, struct failur
 	const struct store_name name = store_name('q', queue->key, "xsk");
 	const bool transmit = queue->xsk.rings[XSK_TX].size != 0;
 	struct xdp_statistics last = {};
-	uint64_t redirected = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets -
-			      queue->unclaimed_packets;
+	const uint64_t redirected = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets -
+				    queue->unclaimed_packets;
+	uint64_t dropped;
 	int r;
 
 	(void)xsk_statistics(&queue->xsk, &last);
 	statistics_add(&queue->totals->statistics, &last);
-	*ret_arrived = redirected - last.rx_dropped - last.rx_ring_full;
+	dropped = last.rx_dropped + last.rx_ring_full;
+	/* The two are read one after the other, and other programs may redirect to the socket, too. */
+	*ret_arrived = redirected > dropped ? redirected - dropped : 0;
 	xsk_close(&queue->xsk);
 	/* The kernel releases the queue when the service manager has closed its duplicate, too. */
 	store_remove(name.text);
