@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "tests/live/activity.h"
 #include "tests/live/footprint.h"
 #include "tests/live/instance.h"
 #include "tests/live/protocol.h"
@@ -21,32 +22,9 @@
 	"    queues: [{ id: 0-7, frames: 4096, frame_size: 4096 }]\n"
 
 /* Of the main thread, which is all of them but for a sanitizer's own. */
-struct activity {
-	uint64_t ticks, wake_ups;
-};
-
 static struct activity look(pid_t pid)
 {
-	struct activity activity = {};
-	uint64_t user, system;
-	char path[64], line[256];
-	cleanup_file FILE *stat = NULL, *status = NULL;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, pid);
-	stat = fopen(path, "re");
-	assert_non_null(stat);
-	assert_int_equal(fscanf(stat,
-				"%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64
-				" %" SCNu64,
-				&user, &system),
-			 2);
-	activity.ticks = user + system;
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, pid);
-	status = fopen(path, "re");
-	assert_non_null(status);
-	while (fgets(line, sizeof(line), status))
-		(void)sscanf(line, "voluntary_ctxt_switches: %" SCNu64, &activity.wake_ups);
-	return activity;
+	return activity_of(pid, pid);
 }
 
 /*

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "client/xdpd.h"
+#include "tests/live/activity.h"
 #include "tests/live/child.h"
 #include "tests/live/consumer.h"
 #include "tests/live/instance.h"
@@ -79,35 +80,6 @@ static struct sleeper *start_sleeper(const struct instance *daemon, uint32_t num
 	return sleeper;
 }
 
-/* Of one thread. */
-struct activity {
-	uint64_t ticks, wake_ups;
-};
-
-static struct activity look(pid_t pid, pid_t tid)
-{
-	struct activity activity = {};
-	uint64_t user, system;
-	char path[64], line[256];
-	cleanup_file FILE *stat = NULL, *status = NULL;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	stat = fopen(path, "re");
-	assert_non_null(stat);
-	assert_int_equal(fscanf(stat,
-				"%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64
-				" %" SCNu64,
-				&user, &system),
-			 2);
-	activity.ticks = user + system;
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
-	status = fopen(path, "re");
-	assert_non_null(status);
-	while (fgets(line, sizeof(line), status))
-		(void)sscanf(line, "voluntary_ctxt_switches: %" SCNu64, &activity.wake_ups);
-	return activity;
-}
-
 struct sleepers {
 	pid_t pid, tid;
 	struct activity before;
@@ -116,7 +88,7 @@ struct sleepers {
 static void assert_asleep(const struct sleepers *sleepers, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct activity after = look(sleepers[i].pid, sleepers[i].tid);
+		const struct activity after = activity_of(sleepers[i].pid, sleepers[i].tid);
 		const uint64_t ticks = after.ticks - sleepers[i].before.ticks;
 		const uint64_t wake_ups = after.wake_ups - sleepers[i].before.wake_ups;
 
@@ -169,7 +141,7 @@ static void a_queue_with_sleeping_members_uses_no_processor(void **state)
 		(struct sleepers){.pid = pid, .tid = (pid_t)shared_worker(daemon).tid};
 	live_sleep_ms(300);
 	for (size_t i = 0; i < SLEEPERS + 2; i++)
-		asleep[i].before = look(asleep[i].pid, asleep[i].tid);
+		asleep[i].before = activity_of(asleep[i].pid, asleep[i].tid);
 	live_sleep_ms(LOOK_SECONDS * 1000);
 	assert_asleep(asleep, SLEEPERS + 2);
 	instance_stop(daemon);
