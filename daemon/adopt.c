@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/attachment.h"
 #include "daemon/cleanup.h"
@@ -286,11 +287,8 @@ int daemon_adopt(struct daemon *daemon, struct store *store, const struct state 
 	struct config *file = daemon->config;
 	const char *file_before = state->file ? state->file : state->running;
 
-	if (!running) {
-		for (size_t i = 0; i < state->n_consumers; i++)
-			adopt_consumer(&adoption, NULL, &state->consumers[i]);
+	if (!running)
 		return -EINVAL;
-	}
 	/* Runtime changes stay as long as the file does. */
 	const bool file_changed = strcmp(file->source, file_before) != 0;
 
@@ -304,5 +302,23 @@ int daemon_adopt(struct daemon *daemon, struct store *store, const struct state 
 		adopt_queue(&adoption, i);
 	log_notice("took up what the process before left: %zu consumers go on, %zu have ended",
 		   adoption.consumers, adoption.ended);
-	return file_changed ? daemon_run_config(daemon, file, file) : 0;
+	if (!file_changed)
+		return 0;
+	daemon->last_reload = (uint64_t)time(NULL);
+	return daemon_run_config(daemon, file, file);
+}
+
+/* Nothing names them: what they were attached to is not known, or they were still attaching. */
+void daemon_dismiss(struct daemon *daemon, struct store *store, const char *why)
+{
+	uint64_t key;
+	int fd;
+
+	while ((fd = store_take_any(store, 'c', "conn", &key)) >= 0) {
+		struct session *session;
+
+		if (server_adopt(daemon->server, fd, "", &session) == 0)
+			dismiss(session, why);
+		forget_consumer(key);
+	}
 }

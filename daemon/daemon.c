@@ -343,12 +343,11 @@ static int check_steering(const struct config *config, struct failure *why)
 	return r;
 }
 
-/* The file's config, if all of it can be had. Says what is wrong with it in `report`. */
-static int load_anew(struct daemon *daemon, struct config **ret, FILE *report, struct failure *why)
+int daemon_load_config(const char *path, struct config **ret, FILE *report, struct failure *why)
 {
 	struct config_errors errors = {};
 	struct config *config = NULL;
-	int r = config_load(daemon->config_path, &config, &errors);
+	int r = config_load(path, &config, &errors);
 
 	failure(why, -r, "%s", errors.n_lines ? errors.lines[0] : strerror(-r));
 	report_errors(report, &errors);
@@ -369,7 +368,7 @@ int daemon_reload(struct daemon *daemon, FILE *report)
 {
 	struct config *config = NULL;
 	struct failure why;
-	int r = load_anew(daemon, &config, report, &why);
+	int r = daemon_load_config(daemon->config_path, &config, report, &why);
 
 	if (r == 0) {
 		report_difference(report, daemon->config, config);
@@ -503,9 +502,6 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 		.last_reload_ok = true,
 		.multi_buffer = xsk_takes_fragments(),
 	};
-	r = check_steering(config, why);
-	if (r < 0)
-		return r;
 	r = nic_open(&daemon->nic);
 	if (r < 0)
 		return failure(why, -r, "can't open netlink sockets (%s)", strerrorname_np(-r));

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdio.h>
 
 #include <systemd/sd-event.h>
 
@@ -54,6 +55,12 @@ struct daemon {
 	uint64_t violations[VIOLATION_COUNT];
 };
 
+/*
+ * Reads a config file: what can be run, also by the XDP program's tables. Returns 0 and the caller's `*ret`, or -errno with a
+ * sentence, and a line in `report` for each thing that is wrong.
+ */
+int daemon_load_config(const char *path, struct config **ret, FILE *report, struct failure *why);
+
 /* Takes the config over. Returns 0 or -errno with a sentence; ends with daemon_free() in any case. */
 int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 		struct config *config, struct failure *why);
@@ -64,6 +71,9 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
  * Whatever can't be gone on with is ended, and whom it is about is told. Returns 0, or -errno and all begins anew.
  */
 int daemon_adopt(struct daemon *daemon, struct store *store, const struct state *state);
+
+/* [adopt.c] Tells all whose connections are left that they can't be gone on with, and why; they are disconnected then. */
+void daemon_dismiss(struct daemon *daemon, struct store *store, const char *why);
 
 /*
  * No frame is redirected any more, and every consumer is told that xdpd stops: they have a little time for the frames

@@ -47,8 +47,10 @@ struct remains {
 	struct state_file file;
 	struct state state;
 	bool has_state;
-	int listen_fd; /* -1: none */
+	const char *unreadable; /* why the state can't be read; NULL: it can, or there is none */
+	int listen_fd;		/* -1: none */
 	bool owns_path;
+	bool stale; /* the file is not valid now: what the process before had read of it goes on */
 };
 
 static void print_help(void)
@@ -113,26 +115,12 @@ static int parse_options(struct options *options, int argc, char **argv)
 
 static int check(const char *path)
 {
-	struct config_errors errors = {};
 	struct config *config = NULL;
-	int r = config_load(path, &config, &errors);
+	struct failure why;
+	int r = daemon_load_config(path, &config, stderr, &why);
 
-	for (size_t i = 0; i < errors.n_lines; i++)
-		fprintf(stderr, "%s\n", errors.lines[i]);
-	config_errors_clear(&errors);
 	config_free(config);
 	return r < 0 ? EX_CONFIG : 0;
-}
-
-static int load_config(const char *path, struct config **ret)
-{
-	struct config_errors errors = {};
-	int r = config_load(path, ret, &errors);
-
-	for (size_t i = 0; i < errors.n_lines; i++)
-		log_error("%s", errors.lines[i]);
-	config_errors_clear(&errors);
-	return r;
 }
 
 /* As far as the process may: UMEMs count as locked memory, and each queue and connection takes fds. */
@@ -152,6 +140,12 @@ static void raise_limits(void)
 
 /* ---- on the event loop ---- */
 
+static void log_lines(int level, char *text)
+{
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		log_write(level, LOG_NOTHING, "%s", line);
+}
+
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
 			    void *context)
 {
@@ -170,8 +164,7 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
 	sd_notify(0, "RELOADING=1");
 	r = daemon_reload(&process->daemon, report);
 	fclose(report);
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-		log_write(r < 0 ? LOG_ERR : LOG_INFO, LOG_NOTHING, "%s", line);
+	log_lines(r < 0 ? LOG_ERR : LOG_INFO, text);
 	sd_notify(0, "READY=1");
 	return 0;
 }
@@ -337,26 +330,69 @@ static int open_store(struct remains *ret, struct failure *why)
 		r = state_read(&ret->file, &ret->state);
 	ret->has_state = r == 0;
 	if (r < 0 && r != -ENODATA)
-		log_warning(
-			"can't go on with what the process before left (%s%s): its consumers end",
-			strerrorname_np(-r),
-			r == -EPROTONOSUPPORT ? ", it was a newer version of xdpd" : "");
+		ret->unreadable = r == -EPROTONOSUPPORT ? "the xdpd before was a newer version"
+				  : r == -ENOMEM	? "there was no memory for it"
+							: "what it left could not be read";
+	if (ret->unreadable)
+		log_warning("can't go on with what the process before left, as %s (%s): its "
+			    "consumers end",
+			    ret->unreadable, strerrorname_np(-r));
 	return 0;
 }
 
-/* What was left and not taken is nobody's any more. */
-static void end_what_is_left(struct remains *remains)
+/*
+ * The file's config. Where that is not valid, and there was a process before, nothing changes: what that had read last is
+ * gone on with.
+ */
+static int find_config(const char *path, struct remains *remains, struct config **ret)
 {
-	const bool some = remains->store && store_has_fds(remains->store);
+	const struct state *state = &remains->state;
+	const char *before = state->file ? state->file : state->running;
+	struct config_errors errors = {};
+	cleanup_free char *text = NULL;
+	struct failure why;
+	size_t length;
+	FILE *report = open_memstream(&text, &length);
+	int r;
 
+	if (!report)
+		return -ENOMEM;
+	r = daemon_load_config(path, ret, report, &why);
+	fclose(report);
+	log_lines(LOG_ERR, text);
+	if (r == 0 || !remains->has_state || !before)
+		return r;
+	remains->stale = config_parse(path, before, strlen(before), ret, &errors) == 0;
+	config_errors_clear(&errors);
+	if (!remains->stale)
+		return r;
+	log_error("%s is not valid: xdpd goes on with the config that it had; correct it, then "
+		  "`xdpctl reload`",
+		  path);
+	return 0;
+}
+
+/* What was left and not taken is nobody's any more; whose connection that was is told. */
+static void end_what_is_left(struct daemon *daemon, struct remains *remains)
+{
+	const bool some = store_has_fds(remains->store);
+	char why[XDPD_REASON_MAX];
+
+	(void)snprintf(why, sizeof(why),
+		       "xdpd was restarted, and could not go on with this%s%s; attach again",
+		       remains->unreadable ? ": " : "",
+		       remains->unreadable ? remains->unreadable : "");
+	daemon_dismiss(daemon, remains->store, why);
 	remains->store = store_free(remains->store);
 	if (some)
 		store_settle();
 }
 
+/* What is left still, as the daemon did not come so far, is the next one's. */
 static void close_remains(struct remains *remains)
 {
-	store_free(remains->store);
+	remains->store = store_leave(remains->store);
+	remains->listen_fd = close_fd(remains->listen_fd);
 	state_clear(&remains->state);
 	state_file_close(&remains->file);
 }
@@ -373,18 +409,37 @@ static int keep_for_the_next(struct daemon *daemon, struct remains *remains, str
 	return 0;
 }
 
-static int start_daemon(struct daemon *daemon, struct remains *remains, struct failure *why)
+static int listen_to_others(struct process *process, sd_event *event, struct remains *remains,
+			    struct failure *why)
 {
+	struct daemon *daemon = &process->daemon;
+	const struct http_sources sources = {on_collect, on_ready_question, daemon};
 	int r = server_start(&daemon->server, daemon, TAKE_FD(remains->listen_fd),
 			     remains->owns_path, why);
 
-	if (r == 0)
-		r = keep_for_the_next(daemon, remains, why);
+	if (r == 0 && daemon->config->metrics.on)
+		r = http_start(&process->http, event, &daemon->config->metrics, &sources, why);
+	else
+		return r;
+	/* Consumers that can go on are worth more. */
+	if (r < 0 && store_has_fds(remains->store)) {
+		log_error("%s; xdpd goes on without metrics until it is restarted", why->text);
+		return 0;
+	}
+	return r;
+}
+
+/* What the process before left, and then what is wanted. */
+static int take_up(struct daemon *daemon, struct remains *remains, struct failure *why)
+{
+	int r = keep_for_the_next(daemon, remains, why);
+
 	if (r < 0)
 		return r;
 	if (remains->has_state && daemon_adopt(daemon, remains->store, &remains->state) < 0)
 		log_warning("can't go on with what the process before left: its consumers end");
-	end_what_is_left(remains);
+	end_what_is_left(daemon, remains);
+	daemon->last_reload_ok = !remains->stale;
 	r = daemon_reconcile(daemon);
 	if (r < 0)
 		return failure(why, -r, "no memory to set up the queues");
@@ -393,24 +448,20 @@ static int start_daemon(struct daemon *daemon, struct remains *remains, struct f
 	return 0;
 }
 
+/* Takes the config over. */
 static int start(struct process *process, sd_event *event, const char *path, struct config *config,
-		 struct failure *why)
+		 struct remains *remains, struct failure *why)
 {
 	struct daemon *daemon = &process->daemon;
-	const struct http_sources sources = {on_collect, on_ready_question, daemon};
-	struct remains remains = {.file = STATE_FILE_NONE, .listen_fd = -1};
 	int r = daemon_init(daemon, event, path, config, why);
 
 	if (r == 0)
 		r = add_signals(event, process);
-	if (r < 0)
-		return r;
-	r = open_store(&remains, why);
+	/* First what can fail: once the daemon has taken up what was left, its failure is the end of all that. */
 	if (r == 0)
-		r = start_daemon(daemon, &remains, why);
-	close_remains(&remains);
-	if (r == 0 && daemon->config->metrics.on)
-		r = http_start(&process->http, event, &daemon->config->metrics, &sources, why);
+		r = listen_to_others(process, event, remains, why);
+	if (r == 0)
+		r = take_up(daemon, remains, why);
 	if (r < 0)
 		return r;
 	r = sd_event_add_post(event, NULL, on_idle, process);
@@ -440,7 +491,8 @@ static void stop(struct process *process)
 	daemon_free(&process->daemon);
 }
 
-static int run(const char *path, struct config *config)
+/* Returns the exit status. */
+static int run_with(const char *path, struct remains *remains, struct config *config)
 {
 	struct process process = {};
 	sd_event *event = NULL;
@@ -452,10 +504,14 @@ static int run(const char *path, struct config *config)
 		log_error("can't make an event loop: %s", strerror(-r));
 		return 1;
 	}
-	r = start(&process, event, path, config, &why);
+	r = start(&process, event, path, config, remains, &why);
 	if (r < 0)
 		log_error("%s", why.text);
-	else
+	/* The next process may start: what was left for it stays, the socket's file too. */
+	if (r < 0 && remains->store && store_has_fds(remains->store))
+		_exit(1);
+	close_remains(remains);
+	if (r == 0)
 		r = sd_event_loop(event);
 	stop(&process);
 	sd_event_unref(event);
@@ -473,11 +529,27 @@ static char *absolute(const char *path)
 	return result;
 }
 
+static int run(const char *path)
+{
+	struct remains remains;
+	struct config *config = NULL;
+	struct failure why;
+	int status = 1;
+
+	if (open_store(&remains, &why) < 0)
+		log_error("%s", why.text);
+	else if (find_config(path, &remains, &config) < 0)
+		status = EX_CONFIG;
+	else
+		status = run_with(path, &remains, config);
+	close_remains(&remains);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {.config = CONFIG_DEFAULT_PATH, .level = LOG_INFO};
 	cleanup_free char *path = NULL;
-	struct config *config = NULL;
 	int status = parse_options(&options, argc, argv);
 
 	if (status >= 0)
@@ -485,9 +557,7 @@ int main(int argc, char **argv)
 	if (options.check)
 		return check(options.config);
 	log_open(options.level);
-	if (load_config(options.config, &config) < 0)
-		return EX_CONFIG;
 	raise_limits();
 	path = absolute(options.config);
-	return run(path ? path : options.config, config);
+	return run(path ? path : options.config);
 }

@@ -47,7 +47,8 @@ static bool manager_address(struct sockaddr_un *address, socklen_t *length)
 	const char *path = getenv("NOTIFY_SOCKET");
 	size_t size = path ? strlen(path) : 0;
 
-	if (!store_is_granted() || size < 2 || size >= sizeof(address->sun_path) || !strchr("/@", path[0]))
+	if (!store_is_granted() || size < 2 || size >= sizeof(address->sun_path) ||
+	    !strchr("/@", path[0]))
 		return false;
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	memcpy(address->sun_path, path, size);
@@ -234,9 +235,36 @@ int store_take(struct store *store, const char *name)
 	return -1;
 }
 
+int store_take_any(struct store *store, char kind, const char *part, uint64_t *ret_key)
+{
+	for (size_t i = 0; i < store->n; i++) {
+		struct kept *kept = &store->kept[i];
+		char *rest;
+		uint64_t key;
+
+		if (kept->fd < 0 || kept->name[0] != kind)
+			continue;
+		key = strtoull(kept->name + 1, &rest, 10);
+		if (*rest != '.' || strcmp(rest + 1, part) != 0)
+			continue;
+		*ret_key = key;
+		return TAKE_FD(kept->fd);
+	}
+	return -1;
+}
+
 bool store_has_fds(const struct store *store)
 {
 	return store->n > 0;
+}
+
+struct store *store_leave(struct store *store)
+{
+	for (size_t i = 0; store && i < store->n; i++)
+		close_fd(store->kept[i].fd);
+	if (store)
+		free_names_of(store);
+	return NULL;
 }
 
 /*

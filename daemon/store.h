@@ -59,13 +59,19 @@ int store_open(struct store **ret, int *ret_listen);
 
 /*
  * Closes what was not taken and has it removed from the manager's store: for a daemon that has found out what is its
- * own. (One that can't start just ends, and leaves all to the next.) Before it makes anything anew: sockets and programs
+ * own. (One that can't start leaves all to the next.) Before it makes anything anew: sockets and programs
  * that are left over are in the way of others, and their names may be given again. NULL is fine. Returns NULL.
  */
 struct store *store_free(struct store *store);
 
+/* Closes what was not taken, which stays in the manager's store. NULL is fine. Returns NULL. */
+struct store *store_leave(struct store *store);
+
 /* The fd of that name, now the caller's; -1: none. Of several of one name, each call gives another. */
 int store_take(struct store *store, const char *name);
+
+/* The next one of a kind and part, `cKEY.conn` of 'c' and "conn", now the caller's, and its key; -1: none. */
+int store_take_any(struct store *store, char kind, const char *part, uint64_t *ret_key);
 
 /* There is a service manager, and it keeps fds. */
 bool store_is_granted(void);

@@ -438,7 +438,8 @@ static int join_again_and_again(void *argument)
 			joiner->joins++;
 		else if (r == -ETIMEDOUT)
 			joiner->hangs++;
-		else if (r == -ECONNRESET || r == -EPIPE || r == -ECANCELED || r == -ENOTCONN)
+		else if (r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN || r == -ECANCELED ||
+			 r == -ESHUTDOWN)
 			joiner->refusals++;
 		else
 			joiner->strange = r;
@@ -575,6 +576,41 @@ static void runtime_queues_stay_as_long_as_the_file_does(void **state)
 	(void)supervised_stop(daemon);
 }
 
+static void with_a_file_that_is_not_valid_a_restart_changes_nothing(void **state)
+{
+	static const char *const bad = "interfaces:\n"
+				       "  - name: near\n"
+				       "    queues: [{ id: 0, frames: many }]\n";
+	struct consumer *consumer;
+	struct instance *daemon;
+	cleanup_free char *log = NULL;
+
+	(void)state;
+	require_live_frames();
+	add_veth();
+	daemon = supervised_start(EXCLUSIVE);
+	consumer = consumer_start(
+		&(struct consumer_options){.instance = daemon, .device = "near", .transmit = true});
+	instance_write_config(daemon, bad);
+	for (int i = 0; i < 2; i++) {
+		end_one_life(daemon, i == 0 ? RESTART : SIGKILL);
+		assert_true(instance_metric(daemon, "xdpd_config_last_reload_successful") == 0);
+		assert_int_equal(shared_consumers(daemon), 1);
+	}
+	log = instance_log(daemon);
+	assert_non_null(strstr(log, "frames"));
+	assert_non_null(strstr(log, "goes on with the config that it had"));
+	consumer_traffic("far", 0, LENGTH, 0, 100, 0);
+	consumer_awaits(consumer, 100);
+
+	instance_write_config(daemon, EXCLUSIVE);
+	end_one_life(daemon, RESTART);
+	assert_true(instance_metric(daemon, "xdpd_config_last_reload_successful") == 1);
+	assert_int_equal(shared_consumers(daemon), 1);
+	(void)consumer_stop(consumer);
+	(void)supervised_stop(daemon);
+}
+
 /* ---- what can't be gone on with ---- */
 
 /* A memfd of a daemon that stands still, through its own fd of it: the one that is kept is of the same memory. */
@@ -652,8 +688,18 @@ static struct supervised at_rest(const struct instance *daemon)
 	return look;
 }
 
-/* Its consumers are told, others can come, and what these are goes on again. */
-static void begins_anew(const char *config, void (*spoil)(int state))
+static const struct spoil {
+	void (*spoil)(int state);
+	const char *told;
+} spoils[] = {
+	{write_newer_version, "newer version; attach again"},
+	{write_garbage_records, "could not be read; attach again"},
+	{write_garbage, "could not be read; attach again"},
+	{write_nothing, "attach again"},
+};
+
+/* Its consumers are told why, others can come, and what these are goes on again. */
+static void begins_anew(const char *config, const struct spoil *spoil)
 {
 	struct consumer_options options = {.device = "near", .transmit = true};
 	struct consumer_report report;
@@ -668,10 +714,10 @@ static void begins_anew(const char *config, void (*spoil)(int state))
 	before = at_rest(daemon);
 	assert_int_equal(kill(before.pid, SIGSTOP), 0);
 	fd = (int)assert_ok(open_memory_of(before.pid, "memfd:xdpd-state"));
-	spoil(fd);
+	spoil->spoil(fd);
 	supervised_dies(daemon, SIGKILL);
-	report = consumer_ends(consumer, "");
-	print_message("# told: %s: `%s`\n", strerrorname_np(-report.ended), report.reason);
+	report = consumer_ends(consumer, spoil->told);
+	assert_int_equal(report.ended, -ECANCELED);
 	assert_true(instance_metric(daemon, "xdpd_consumers") == 0);
 	assert_true(instance_metric(daemon, "xdpd_restarts_total") == 0);
 
@@ -691,8 +737,6 @@ static void begins_anew(const char *config, void (*spoil)(int state))
 
 static void with_a_state_that_it_can_t_read_the_daemon_begins_anew(void **state)
 {
-	static void (*const spoils[])(int) = {write_newer_version, write_garbage_records,
-					      write_garbage, write_nothing};
 	char shared[1024];
 
 	(void)state;
@@ -700,8 +744,8 @@ static void with_a_state_that_it_can_t_read_the_daemon_begins_anew(void **state)
 	add_veth();
 	shared_config(shared, sizeof(shared), "", "");
 	for (size_t i = 0; i < sizeof(spoils) / sizeof(spoils[0]); i++) {
-		begins_anew(EXCLUSIVE, spoils[i]);
-		begins_anew(shared, spoils[i]);
+		begins_anew(EXCLUSIVE, &spoils[i]);
+		begins_anew(shared, &spoils[i]);
 	}
 }
 
@@ -841,6 +885,7 @@ int main(void)
 		live_test(an_attach_under_way_ends_in_success_or_an_error_and_never_hangs),
 		live_test(a_consumer_that_died_while_the_daemon_was_down_is_noticed),
 		live_test(runtime_queues_stay_as_long_as_the_file_does),
+		live_test(with_a_file_that_is_not_valid_a_restart_changes_nothing),
 		live_test(with_a_state_that_it_can_t_read_the_daemon_begins_anew),
 		live_test(a_queue_that_can_t_be_gone_on_with_ends_and_can_be_had_again),
 		live_test(without_a_store_a_restart_ends_the_consumers_and_tells_them),

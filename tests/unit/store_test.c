@@ -197,6 +197,30 @@ static void fds_come_back_by_their_names(void **state)
 	assert_told("");
 }
 
+static void start_with_some_of_a_kind(void)
+{
+	struct store *store = NULL;
+	uint64_t key = 0;
+	int listen_fd;
+
+	inherit("c7.conn:q7.conn:c9.bell:c12.conn:c7.connection", NULL, 5);
+	CHECK(store_open(&store, &listen_fd) == 0);
+	CHECK(place_of(store_take(store, "c12.conn")) == 3);
+	CHECK(place_of(store_take_any(store, 'c', "conn", &key)) == 0);
+	CHECK(key == 7);
+	CHECK(store_take_any(store, 'c', "conn", &key) == -1);
+	CHECK(key == 7);
+	CHECK(store_leave(store) == NULL);
+	CHECK(store_leave(NULL) == NULL);
+}
+
+static void those_of_a_kind_can_be_taken_without_knowing_their_keys(void **state)
+{
+	(void)state;
+	in_child(start_with_some_of_a_kind);
+	assert_told("");
+}
+
 static void start_with_nothing(void)
 {
 	struct store *store;
@@ -509,6 +533,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(fds_come_back_by_their_names, set_up),
+		cmocka_unit_test_setup(those_of_a_kind_can_be_taken_without_knowing_their_keys,
+				       set_up),
 		cmocka_unit_test_setup(without_fds_of_its_own_there_was_no_daemon, set_up),
 		cmocka_unit_test_setup(any_other_name_is_the_listening_socket, set_up),
 		cmocka_unit_test_setup(fds_of_a_newer_version_are_left_over, set_up),
