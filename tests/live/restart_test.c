@@ -576,6 +576,42 @@ static void runtime_queues_stay_as_long_as_the_file_does(void **state)
 	(void)supervised_stop(daemon);
 }
 
+/* Its ifindex is another one then, and so are its queues. */
+static void comes_to_another_interface(const char *config)
+{
+	struct consumer_options options = {.device = "near", .transmit = true};
+	struct consumer *consumer;
+	struct instance *daemon = supervised_start(config);
+
+	options.instance = daemon;
+	consumer = consumer_start(&options);
+	assert_int_equal(kill(supervised_look(daemon).pid, SIGSTOP), 0);
+	assert_ok(device_delete("near"));
+	add_veth();
+	supervised_dies(daemon, SIGKILL);
+	(void)consumer_ends(consumer, "attach again");
+	assert_true(instance_metric(daemon, "xdpd_restarts_total") == 1);
+	assert_true(instance_metric(daemon, "xdpd_consumers") == 0);
+
+	consumer = consumer_start(&options);
+	consumer_traffic("far", 0, LENGTH, 0, 100, 0);
+	consumer_awaits(consumer, 100);
+	(void)consumer_stop(consumer);
+	(void)supervised_stop(daemon);
+}
+
+static void an_interface_made_anew_while_the_daemon_was_down_is_taken_up(void **state)
+{
+	char shared[1024];
+
+	(void)state;
+	require_live_frames();
+	add_veth();
+	comes_to_another_interface(EXCLUSIVE);
+	shared_config(shared, sizeof(shared), "", "");
+	comes_to_another_interface(shared);
+}
+
 static void with_a_file_that_is_not_valid_a_restart_changes_nothing(void **state)
 {
 	static const char *const bad = "interfaces:\n"
@@ -885,6 +921,7 @@ int main(void)
 		live_test(an_attach_under_way_ends_in_success_or_an_error_and_never_hangs),
 		live_test(a_consumer_that_died_while_the_daemon_was_down_is_noticed),
 		live_test(runtime_queues_stay_as_long_as_the_file_does),
+		live_test(an_interface_made_anew_while_the_daemon_was_down_is_taken_up),
 		live_test(with_a_file_that_is_not_valid_a_restart_changes_nothing),
 		live_test(with_a_state_that_it_can_t_read_the_daemon_begins_anew),
 		live_test(a_queue_that_can_t_be_gone_on_with_ends_and_can_be_had_again),
