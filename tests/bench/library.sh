@@ -3,12 +3,17 @@
 # What the benchmarks have in common. Sourced by them, from the tree's top, after `set -eu`. First comes
 # `bench_needs`, then `in_namespace` if there is a veth, then `bench_begin`. What may be set:
 #
-#     ROUNDS         how often each is measured, in turns (15)
+#     ROUNDS         how often each is measured, in turns (each part has a number of its own)
 #     SECONDS_EACH   how long (0.5)
+#
+# Each part is a program NAME-run and a file NAME.measures, that says what is measured, compared and wanted
+# (its lines: report.awk). The program calls `fact`, `note`, `skipped` and `observe`, and `report` at its end.
 # shellcheck shell=bash disable=SC2034
 
 BUILD=$(realpath "${BUILD:-build}")
+cpus=$(nproc)
 rounds=${ROUNDS:-15}
+round=1
 seconds=${SECONDS_EACH:-0.5}
 
 # bench_needs CPUS: root, and so many CPUs.
@@ -21,6 +26,9 @@ bench_needs() {
 bench_begin() {
 	work=$(mktemp -d /tmp/xdpd-bench.XXXXXX)
 	chmod 755 "$work"
+	: >"$work/notes"
+	: >"$work/observations"
+	machine >"$work/machine"
 	processes=()
 	trap bench_end EXIT
 	trap 'exit 130' INT TERM
@@ -33,6 +41,32 @@ bench_end() {
 	wait 2>/dev/null || :
 	rm -rf "$work"
 }
+
+# ---- what is found out ----
+
+# fact NAME TEXT...: of the machine or of what is compared.
+fact() { echo "${*//"$work"/...}" >>"$work/machine"; }
+
+# note TEXT...: what this machine can't show, and the like.
+note() { grep -qxF "$*" "$work/notes" || echo "$*" >>"$work/notes"; }
+
+# skipped NAME WHY...: a contender that can't be had.
+skipped() { note "skipped: $1: ${*:2}"; }
+
+# observe MEASURE X SERIES VALUE: in this round. X is `-` where the measure has one column.
+observe() { printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$round" "$4" >>"$work/observations"; }
+
+# report NAME: the table, $BUILD/bench/NAME.json, and the plots in $BUILD/bench/plots.
+report() {
+	local plots=$BUILD/bench/plots
+	mkdir -p "$plots"
+	rm -f "$plots/$1"[-.]*
+	awk -v part="$1" -v json="$BUILD/bench/$1.json" -v plots="$plots" -f tests/bench/report.awk \
+		"tests/bench/$1.measures" "$work/machine" "$work/notes" "$work/observations"
+	tests/bench/plot "$plots" "$1"
+}
+
+# ---- programs ----
 
 # forget PID: it has ended, and its number may be another's soon.
 forget() {
@@ -63,8 +97,19 @@ until_says() {
 	die "$(basename "$2") says nothing of $1 after 10 s"
 }
 
-show_round() { [ ! -t 2 ] || printf '\rround %d of %d ' "$1" "$rounds" >&2; }
-show_end() { [ ! -t 2 ] || printf '\r\033[K' >&2; }
+# in_turns MEASURE NAME...: calls MEASURE with each name, in each round; the order is another one each time.
+in_turns() {
+	local measure=$1 name i
+	shift
+	for round in $(seq "$rounds"); do
+		[ ! -t 2 ] || printf '\rround %d of %d ' "$round" "$rounds" >&2
+		for i in $(seq 0 $(($# - 1))); do
+			name=$((1 + (i + round) % $#))
+			"$measure" "${!name}"
+		done
+	done
+	[ ! -t 2 ] || printf '\r\033[K' >&2
+}
 
 # ---- the machine ----
 
