@@ -187,7 +187,7 @@ int attachment_grant(struct attachment **ret, struct queue *queue, const struct 
 		.attached = (uint64_t)time(NULL),
 		.transmit_packets_before = queue->totals->transmit_packets,
 		.transmit_bytes_before = queue->totals->transmit_bytes,
-		.receive_bytes_before = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].bytes,
+		.receive_bytes_before = queue_redirected(queue).bytes,
 	};
 	(void)snprintf(attachment->name, sizeof(attachment->name), "%s", wish->name);
 	if (set_timer(attachment, HANDSHAKE_LIMIT, on_handshake_limit) < 0)
@@ -464,10 +464,9 @@ static void describe_exclusive(struct attachment *attachment, struct xdpd_consum
 	const struct totals *totals = queue->totals;
 	struct xdp_statistics statistics = {};
 
-	queue_sample(queue);
 	(void)xsk_statistics(&queue->xsk, &statistics);
 	ret->receive_packets = attachment->running ? queue->socket_packets : 0;
-	ret->receive_bytes = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].bytes -
+	ret->receive_bytes = queue_verdicts_seen(queue).verdict[XDPD_VERDICT_REDIRECT].bytes -
 			     attachment->receive_bytes_before;
 	ret->transmit_packets = totals->transmit_packets - attachment->transmit_packets_before;
 	ret->transmit_bytes = totals->transmit_bytes - attachment->transmit_bytes_before;

@@ -481,15 +481,13 @@ void interface_detach_program(struct interface *interface)
 
 	if (!redirect)
 		return;
+	(void)redirect_read_counters(redirect);
 	for (uint32_t queue = 0; queue < redirect->queues; queue++) {
-		struct xdpd_bpf_counters counters;
-		struct totals *totals;
+		struct totals *totals =
+			totals_get(&interface->daemon->totals, interface->name, queue);
 
-		if (redirect_counters(redirect, queue, &counters) < 0)
-			continue;
-		totals = totals_get(&interface->daemon->totals, interface->name, queue);
 		if (totals)
-			verdicts_add(&totals->verdicts, &counters);
+			verdicts_add(&totals->verdicts, &redirect->seen[queue]);
 	}
 	rules_suspend(&interface->rules, redirect);
 	interface->redirect = NULL;
@@ -645,12 +643,8 @@ struct xdpd_bpf_counter interface_frames_seen(const struct interface *interface)
 
 	totals_sum_verdicts(&interface->daemon->totals, interface->name, &sum);
 	for (uint32_t queue = 0; interface->redirect && queue < interface->redirect->queues;
-	     queue++) {
-		struct xdpd_bpf_counters counters;
-
-		if (redirect_counters(interface->redirect, queue, &counters) == 0)
-			verdicts_add(&sum, &counters);
-	}
+	     queue++)
+		verdicts_add(&sum, &interface->redirect->seen[queue]);
 	for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
 		all.packets += sum.verdict[i].packets;
 		all.bytes += sum.verdict[i].bytes;

@@ -110,7 +110,7 @@ void interface_remove_queue(struct interface *interface, uint32_t id, enum detac
 /* Says in a waiting queue's `why` what it waits for, as the interface is now. */
 void interface_explain_waiting(const struct interface *interface, struct queue *queue);
 
-/* All that its programs have counted, on any channel, since the daemon's start. */
+/* All that its programs have counted, on any channel, from the daemon's start to the last redirect_read_counters(). */
 struct xdpd_bpf_counter interface_frames_seen(const struct interface *interface);
 
 void interface_describe(const struct interface *interface, struct xdpd_interface_record *ret);

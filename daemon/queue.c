@@ -75,21 +75,27 @@ static void enter(struct queue *queue, enum xdpd_queue_state state)
 
 /* ---- figures ---- */
 
-static struct xdpd_bpf_counters program_counters(const struct queue *queue)
+struct xdpd_bpf_counter queue_redirected(const struct queue *queue)
 {
 	const struct redirect *redirect = queue->interface->redirect;
-	struct xdpd_bpf_counters counters = {};
+	const struct xdpd_bpf_counter *before =
+		&queue->totals->verdicts.verdict[XDPD_VERDICT_REDIRECT];
+	struct xdpd_bpf_counter sum = {};
 
 	if (redirect)
-		(void)redirect_counters(redirect, queue->id, &counters);
-	return counters;
+		(void)redirect_counter(redirect, queue->id, XDPD_VERDICT_REDIRECT, &sum);
+	sum.packets += before->packets;
+	sum.bytes += before->bytes;
+	return sum;
 }
 
-struct xdpd_bpf_counters queue_verdicts(const struct queue *queue)
+struct xdpd_bpf_counters queue_verdicts_seen(const struct queue *queue)
 {
-	struct xdpd_bpf_counters sum = program_counters(queue);
+	const struct redirect *redirect = queue->interface->redirect;
+	struct xdpd_bpf_counters sum = queue->totals->verdicts;
 
-	verdicts_add(&sum, &queue->totals->verdicts);
+	if (redirect && queue->id < redirect->queues)
+		verdicts_add(&sum, &redirect->seen[queue->id]);
 	return sum;
 }
 
@@ -104,7 +110,7 @@ void queue_start_counting(struct queue *queue)
 	queue->seen_transmitted = xsk_consumer(&queue->xsk, XSK_TX);
 	queue->seen_bytes = is_shared(queue) ? share_transmitted(queue->share).bytes
 					     : umem_transmit_bytes(&queue->umem);
-	queue->unclaimed_packets = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets;
+	queue->unclaimed_packets = queue_redirected(queue).packets;
 	queue->socket_packets = 0;
 	queue->counting = true;
 }
@@ -117,9 +123,11 @@ static void sample_received(struct queue *queue)
 {
 	uint32_t producer = xsk_producer(&queue->xsk, XSK_RX);
 	uint64_t packets = producer - queue->seen_received;
-	uint64_t redirected = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets -
-			      queue->unclaimed_packets;
+	uint64_t redirected;
 
+	if (!packets) /* most queues, most times: no system call for them */
+		return;
+	redirected = queue_redirected(queue).packets - queue->unclaimed_packets;
 	if (packets > redirected - queue->socket_packets)
 		packets = redirected - queue->socket_packets;
 	queue->seen_received = producer;
@@ -164,10 +172,8 @@ void queue_describe(struct queue *queue, struct xdpd_queue_record *ret)
 	const struct config_queue *settings = queue->settings;
 	const struct xsk *xsk = &queue->xsk;
 	struct xdp_statistics statistics = {};
-	struct xdpd_bpf_counters verdicts;
+	const struct xdpd_bpf_counters verdicts = queue_verdicts_seen(queue);
 
-	queue_sample(queue);
-	verdicts = queue_verdicts(queue);
 	if (xsk->fd >= 0)
 		(void)xsk_statistics(xsk, &statistics);
 	statistics_add(&statistics, &queue->totals->statistics);
@@ -758,8 +764,7 @@ int queue_renew_socket(struct queue *queue, uint64_t *ret_arrived, struct failur
 	const struct store_name name = store_name('q', queue->key, "xsk");
 	const bool transmit = queue->xsk.rings[XSK_TX].size != 0;
 	struct xdp_statistics last = {};
-	const uint64_t redirected = queue_verdicts(queue).verdict[XDPD_VERDICT_REDIRECT].packets -
-				    queue->unclaimed_packets;
+	const uint64_t redirected = queue_redirected(queue).packets - queue->unclaimed_packets;
 	uint64_t dropped;
 	int r;
 

@@ -145,10 +145,13 @@ bool queue_may_transmit(const struct queue *queue, const char *group);
 int queue_trace(struct queue *queue, const void *frame, size_t length,
 		struct xdpd_trace_record *ret, size_t *ret_n, struct failure *why);
 
-/* The figures and the state for whoever shows them. */
+/* The figures and the state for whoever shows them, as of the last queue_sample() and redirect_read_counters(). */
 void queue_describe(struct queue *queue, struct xdpd_queue_record *ret);
 
-/* What the XDP program decided on the queue's frames, since the daemon's start. */
-struct xdpd_bpf_counters queue_verdicts(const struct queue *queue);
+/* What the XDP program redirected to the queue's sockets, since the daemon's start. */
+struct xdpd_bpf_counter queue_redirected(const struct queue *queue);
+
+/* What it decided on the queue's frames until the last redirect_read_counters(). */
+struct xdpd_bpf_counters queue_verdicts_seen(const struct queue *queue);
 
 #endif

@@ -15,6 +15,9 @@
 
 #define VERIFIER_LOG_SIZE (64 * 1024)
 
+/* That one system call reads: more would take more memory, of 16 bytes for each CPU, and save little. */
+#define COUNTERS_AT_ONCE 64
+
 /* The caller gets a sentence and the verifier's log; libbpf's own words on stderr would say it twice. */
 static int discard_message(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -82,14 +85,20 @@ static struct redirect *redirect_new(void)
 	for (int i = 0; i < REDIRECT_PARTS; i++)
 		*part_of(redirect, i) = -1;
 	redirect->cpus = libbpf_num_possible_cpus();
-	redirect->per_cpu = redirect->cpus > 0
-				    ? calloc((size_t)redirect->cpus, sizeof(*redirect->per_cpu))
-				    : NULL;
+	redirect->per_cpu = redirect->cpus > 0 ? calloc((size_t)redirect->cpus * COUNTERS_AT_ONCE,
+							sizeof(*redirect->per_cpu))
+					       : NULL;
 	if (!redirect->per_cpu) {
 		free(redirect);
 		return NULL;
 	}
 	return redirect;
+}
+
+static int make_seen(struct redirect *redirect)
+{
+	redirect->seen = calloc(redirect->queues, sizeof(*redirect->seen));
+	return redirect->seen ? 0 : -ENOMEM;
 }
 
 static int duplicate(int fd, int *ret)
@@ -291,7 +300,9 @@ int redirect_attach(struct redirect **ret, const char *device, int ifindex, uint
 	libbpf_set_print(discard_message);
 	redirect->queues = queues ? queues : 1;
 	redirect->multi_buffer = multi_buffer;
-	r = load(redirect, log, VERIFIER_LOG_SIZE);
+	r = make_seen(redirect);
+	if (r == 0)
+		r = load(redirect, log, VERIFIER_LOG_SIZE);
 	if (r < 0) {
 		if (log[0])
 			*verifier_log = TAKE_PTR(log);
@@ -472,19 +483,32 @@ void redirect_clear(struct redirect *redirect, uint32_t queue)
 	(void)bpf_map_delete_elem(redirect->sockets_fd, &queue);
 }
 
-static int sum_over_cpus(const struct redirect *redirect, int map_fd, uint32_t index,
-			 struct xdpd_bpf_counter *ret)
+static struct xdpd_bpf_counter sum_of(const struct redirect *redirect,
+				      const struct xdpd_bpf_counter *per_cpu)
 {
 	struct xdpd_bpf_counter sum = {};
 
+	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
+		sum.packets += per_cpu[cpu].packets;
+		sum.bytes += per_cpu[cpu].bytes;
+	}
+	return sum;
+}
+
+static int sum_over_cpus(const struct redirect *redirect, int map_fd, uint32_t index,
+			 struct xdpd_bpf_counter *ret)
+{
 	if (bpf_map_lookup_elem(map_fd, &index, redirect->per_cpu) < 0)
 		return -errno;
-	for (int cpu = 0; cpu < redirect->cpus; cpu++) {
-		sum.packets += redirect->per_cpu[cpu].packets;
-		sum.bytes += redirect->per_cpu[cpu].bytes;
-	}
-	*ret = sum;
+	*ret = sum_of(redirect, redirect->per_cpu);
 	return 0;
+}
+
+int redirect_counter(const struct redirect *redirect, uint32_t queue, enum xdpd_verdict verdict,
+		     struct xdpd_bpf_counter *ret)
+{
+	return sum_over_cpus(redirect, redirect->counters_fd,
+			     xdpd_bpf_counter_index(queue, verdict), ret);
 }
 
 int redirect_counters(const struct redirect *redirect, uint32_t queue,
@@ -493,13 +517,35 @@ int redirect_counters(const struct redirect *redirect, uint32_t queue,
 	struct xdpd_bpf_counters counters;
 
 	for (int i = 0; i < XDPD_VERDICT_COUNT; i++) {
-		int r = sum_over_cpus(redirect, redirect->counters_fd,
-				      xdpd_bpf_counter_index(queue, i), &counters.verdict[i]);
+		int r = redirect_counter(redirect, queue, i, &counters.verdict[i]);
 
 		if (r < 0)
 			return r;
 	}
 	*ret = counters;
+	return 0;
+}
+
+int redirect_read_counters(struct redirect *redirect)
+{
+	const uint32_t all = redirect->queues * XDPD_VERDICT_COUNT;
+	/* In the map's order, which is that of their indices. */
+	struct xdpd_bpf_counter *seen = &redirect->seen[0].verdict[0];
+	uint32_t indices[COUNTERS_AT_ONCE], last, n;
+
+	for (uint32_t first = 0; first < all; first += n) {
+		n = COUNTERS_AT_ONCE;
+		/* ENOENT: these were the last. */
+		if (bpf_map_lookup_batch(redirect->counters_fd, first ? &last : NULL, &last,
+					 indices, redirect->per_cpu, &n, NULL) < 0 &&
+		    errno != ENOENT)
+			return -errno;
+		if (n == 0 || n > all - first)
+			return -EBADMSG;
+		for (uint32_t i = 0; i < n; i++)
+			seen[first + i] =
+				sum_of(redirect, redirect->per_cpu + (size_t)i * redirect->cpus);
+	}
 	return 0;
 }
 
@@ -668,7 +714,7 @@ int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
 		r = link_ifindex(redirect->link_fd);
 		if (r >= 0)
 			r = r && r != remains->ifindex	 ? -ENODEV
-			    : has_known_layout(redirect) ? 0
+			    : has_known_layout(redirect) ? make_seen(redirect)
 							 : -EBADMSG;
 	}
 	if (r < 0) {
@@ -694,6 +740,7 @@ struct redirect *redirect_leave(struct redirect *redirect)
 	for (int i = 0; i < REDIRECT_PARTS; i++)
 		close_fd(*part_of(redirect, i));
 	free(redirect->per_cpu);
+	free(redirect->seen);
 	free(redirect);
 	return NULL;
 }

@@ -43,8 +43,9 @@ struct redirect {
 	bool multi_buffer;	 /* fit for frames of several buffers */
 	bool steered;		 /* rules are in force, other than to redirect all to all */
 	uint32_t bank;		 /* that they count in */
-	struct xdpd_bpf_counter *per_cpu; /* where a look-up puts one counter of every CPU */
+	struct xdpd_bpf_counter *per_cpu; /* where a look-up puts some counters of every CPU */
 	int cpus;
+	struct xdpd_bpf_counters *seen; /* of each slot, when they were last read together */
 };
 
 /*
@@ -129,6 +130,16 @@ void redirect_clear(struct redirect *redirect, uint32_t queue);
 /* What the program counted on a queue since it was loaded, over all CPUs. Returns 0 or -errno. */
 int redirect_counters(const struct redirect *redirect, uint32_t queue,
 		      struct xdpd_bpf_counters *ret);
+
+/* One of them. */
+int redirect_counter(const struct redirect *redirect, uint32_t queue, enum xdpd_verdict verdict,
+		     struct xdpd_bpf_counter *ret);
+
+/*
+ * Reads what the program counted on all queues into `seen`, in few system calls, as one for each counter of a thousand
+ * queues would be most of what a scrape costs. Returns 0, or -errno and some are as they were before.
+ */
+int redirect_read_counters(struct redirect *redirect);
 
 /*
  * Puts rules in force, whose bank this sets; a fresh program redirects all to all groups. Each frame is judged by the

@@ -76,9 +76,10 @@ static void take_verdicts(struct status *status, const struct interface *interfa
 			totals_get(&interface->daemon->totals, interface->name, queue);
 		struct xdpd_bpf_counters counters;
 
-		if (!totals || redirect_counters(interface->redirect, queue, &counters) < 0)
+		if (!totals)
 			continue;
-		verdicts_add(&counters, &totals->verdicts);
+		counters = totals->verdicts;
+		verdicts_add(&counters, &interface->redirect->seen[queue]);
 		/* Slots beyond today's channels matter only if they have been channels. */
 		if (queue >= interface->details.channels && !any_counted(&counters))
 			continue;
@@ -112,8 +113,19 @@ static void take_changes(struct change_record *ret, const struct interface *inte
 	memcpy(ret->counts, interface->changes, sizeof(ret->counts));
 }
 
+/* The rings before the program's counters, so that no queue has received what was not redirected to it. */
+static void read_counters(struct interface *interface)
+{
+	for (size_t i = 0; i < interface->n_queues; i++)
+		queue_sample(interface->queues[i]);
+	if (interface->redirect)
+		(void)redirect_read_counters(interface->redirect);
+}
+
 static void take_interface(struct status *status, unsigned int parts, struct interface *interface)
 {
+	if (parts & (STATUS_QUEUES | STATUS_CONSUMERS | STATUS_RULES | STATUS_VERDICTS))
+		read_counters(interface);
 	if (parts & STATUS_INTERFACES) {
 		interface_describe(interface, &status->interfaces[status->n_interfaces++]);
 		take_changes(&status->changes[status->n_changes++], interface);
