@@ -730,22 +730,28 @@ static uint64_t series_value(const struct family *family, const char *records, s
 	return value;
 }
 
-static void sample(struct text *out, const struct family *family, const char *record, size_t step,
-		   uint64_t value)
+/* What all samples of the record begin with. Returns how many labels that has. */
+static size_t begin_sample(struct text *out, const struct family *family, const char *record)
 {
-	const struct dimension *dimension = family->dimension;
 	size_t n = 0;
 
 	text_string(out, family->name);
 	text_string(out, suffix(family));
 	n = write_labels(out, record, &family->scope->labels, n);
-	n = write_labels(out, record, &family->labels, n);
+	return write_labels(out, record, &family->labels, n);
+}
+
+static void end_sample(struct text *out, const struct family *family, size_t n_labels, size_t step,
+		       uint64_t value)
+{
+	const struct dimension *dimension = family->dimension;
+
 	if (dimension) {
-		label_open(out, dimension->label, n++);
+		label_open(out, dimension->label, n_labels++);
 		text_string(out, name_of(dimension->names, (uint32_t)step));
 		label_close(out);
 	}
-	text_string(out, n > 0 ? "} " : " ");
+	text_string(out, n_labels > 0 ? "} " : " ");
 	text_decimal(out, value, family->decimals);
 	text_bytes(out, "\n", 1);
 }
@@ -764,11 +770,19 @@ static void render_family(struct text *out, const struct family *family,
 	if (family->help)
 		header(out, family, format);
 	for (size_t i = 0; i < n && !out->error; i++) {
+		const size_t start = out->length;
+		size_t labels, length;
+
 		if (!begins_series(scope, records, i))
 			continue;
-		for (size_t step = first; step < end; step++)
-			sample(out, family, records + i * scope->size, step,
-			       series_value(family, records, n, i, step));
+		labels = begin_sample(out, family, records + i * scope->size);
+		length = out->length - start;
+		for (size_t step = first; step < end; step++) {
+			if (step > first)
+				text_repeat(out, start, length);
+			end_sample(out, family, labels, step,
+				   series_value(family, records, n, i, step));
+		}
 	}
 }
 

@@ -20,8 +20,7 @@ void text_free(struct text *text)
 	*text = (struct text){};
 }
 
-/* Room for `n` more bytes, or NULL. */
-static char *reserve(struct text *text, size_t n)
+char *text_reserve(struct text *text, size_t n)
 {
 	size_t capacity = text->capacity ? text->capacity : CAPACITY_MIN;
 	char *data;
@@ -43,13 +42,13 @@ static char *reserve(struct text *text, size_t n)
 	return data + text->length;
 }
 
-void text_bytes(struct text *text, const char *bytes, size_t n)
+void text_repeat(struct text *text, size_t from, size_t n)
 {
-	char *room = reserve(text, n);
+	char *room = text_reserve(text, n);
 
 	if (!room)
 		return;
-	memcpy(room, bytes, n);
+	memcpy(room, text->data + from, n);
 	text->length += n;
 }
 
@@ -63,7 +62,7 @@ void text_format(struct text *text, const char *format, ...)
 	n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
 
-	room = reserve(text, (size_t)n + 1);
+	room = text_reserve(text, (size_t)n + 1);
 	if (!room)
 		return;
 	va_start(args, format);

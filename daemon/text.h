@@ -29,7 +29,23 @@ void text_clear(struct text *text);
 
 void text_free(struct text *text);
 
-void text_bytes(struct text *text, const char *bytes, size_t n);
+/* Room for `n` more bytes behind the text, or NULL. */
+char *text_reserve(struct text *text, size_t n);
+
+/* Here, as most are a few bytes that fit: a scrape of a thousand queues has some hundred thousand of them. */
+static inline void text_bytes(struct text *text, const char *bytes, size_t n)
+{
+	char *room = n < text->capacity - text->length && !text->error ? text->data + text->length
+								       : text_reserve(text, n);
+
+	if (!room)
+		return;
+	memcpy(room, bytes, n);
+	text->length += n;
+}
+
+/* Again the `n` bytes at `from` of the text. */
+void text_repeat(struct text *text, size_t from, size_t n);
 
 static inline void text_string(struct text *text, const char *string)
 {
