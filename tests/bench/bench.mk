@@ -8,6 +8,9 @@ BENCH_PEERS    := $(patsubst tests/bench/peers/%.c,$(BUILD)/bench/peers/%,$(wild
 $(BUILD)/bench/peers/%: $(BUILD)/obj/tests/bench/peers/%.o $(BUILD)/libxdpd.a | $(BUILD)/bench/peers/
 	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ -lxdp -lbpf
 
+$(BUILD)/bench/allocations.so: $(BUILD)/obj/tests/bench/preload/allocations.o | $(BUILD)/bench/
+	$(CC) -shared $(ALL_LDFLAGS) $^ -o $@
+
 BENCH_PARTS    := veth handoff latency control scale
 
 .PHONY: bench deps-bench $(addprefix bench-,$(BENCH_PARTS))
@@ -16,5 +19,5 @@ deps-bench: | $(BUILD)/
 
 # All parts, or one of them.
 bench $(addprefix bench-,$(BENCH_PARTS)): deps-bench
-	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCHES) $(BENCH_PEERS)
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCHES) $(BENCH_PEERS) $(BUILD)/bench/allocations.so
 	@BUILD=$(BUILD) tests/bench/run $(patsubst bench%,%,$(patsubst bench-%,%,$@))
