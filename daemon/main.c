@@ -17,6 +17,7 @@
 #include "daemon/http.h"
 #include "daemon/keep.h"
 #include "daemon/log.h"
+#include "daemon/release.h"
 #include "daemon/server.h"
 #include "daemon/state.h"
 #include "daemon/store.h"
@@ -489,6 +490,8 @@ static void stop(struct process *process)
 	keep_nothing(process->daemon.keep);
 	process->daemon.server = server_stop(process->daemon.server);
 	daemon_free(&process->daemon);
+	/* What is open yet when the process ends is closed by one thread. */
+	release_settle();
 }
 
 /* Returns the exit status. */

@@ -7,6 +7,7 @@
 
 #include "client/xdpd_ring.h"
 #include "daemon/cleanup.h"
+#include "daemon/release.h"
 #include "daemon/uapi.h"
 
 /* What the kernel calls each ring: its size's option, its place for mmap(), the bytes of an entry. */
@@ -282,6 +283,9 @@ uint32_t xsk_entries(const struct xsk *xsk, enum xsk_ring ring)
 void xsk_close(struct xsk *xsk)
 {
 	unmap_rings(xsk);
-	close_fd(xsk->fd);
+	if (xsk->bound != XDPD_BIND_NONE)
+		release_fd(xsk->fd);
+	else
+		close_fd(xsk->fd);
 	*xsk = XSK_NONE;
 }

@@ -103,7 +103,10 @@ uint32_t xsk_consumer(const struct xsk *xsk, enum xsk_ring ring);
 /* Entries in the ring now, never more than its size. */
 uint32_t xsk_entries(const struct xsk *xsk, enum xsk_ring ring);
 
-/* For an XSK_NONE too; leaves XSK_NONE. The kernel releases the queue later, and only when no holder is left. */
+/*
+ * For an XSK_NONE too; leaves XSK_NONE. The kernel releases the queue later, and only when no holder is left; a bound
+ * socket's fd may be open for some milliseconds more (release.h).
+ */
 void xsk_close(struct xsk *xsk);
 
 #endif
