@@ -158,13 +158,18 @@ static void forget_queue(uint64_t key)
 	forget('q', key, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
-/* Whoever is attached is told by the one that ends it. Where nobody is, the socket is in its slot still. */
+/*
+ * Whoever is attached is told by the one that ends it. Where nobody is, the socket is in its slot still, and has
+ * received since the process before last looked.
+ */
 static void give_up(struct queue *queue)
 {
-	if (!queue->attachments && queue->share)
+	if (!queue->attachments && queue->share) {
 		share_close(queue->share);
-	else if (!queue->attachments)
+	} else if (!queue->attachments) {
 		redirect_clear(queue->interface->redirect, queue->id);
+		queue_sample(queue);
+	}
 	queue_close(queue, DETACH_FAILED,
 		    "xdpd was restarted, and could not go on with it; attach again");
 }
