@@ -9,6 +9,7 @@
 #include "daemon/cleanup.h"
 #include "daemon/daemon.h"
 #include "daemon/interface.h"
+#include "daemon/keep.h"
 #include "daemon/log.h"
 #include "daemon/queue.h"
 #include "daemon/quota.h"
@@ -339,8 +340,14 @@ int share_admit(struct share *share, struct attachment *attachment, const char *
 	struct member *member;
 	struct group *group;
 	uint32_t slot = 0, bit = 0;
-	int r = find_slot(share, attachment->uid, &slot, why);
+	int r;
 
+	/*
+	 * Slot and place in the ledger may be those of one that has left. As long as the state has that one in them, a
+	 * next process would take this one's ledger for it.
+	 */
+	(void)keep_now(queue->interface->daemon->keep);
+	r = find_slot(share, attachment->uid, &slot, why);
 	if (r == 0)
 		r = find_or_make_group(share, group_name, attachment->uid, &bit, why);
 	if (r < 0)
@@ -396,6 +403,7 @@ static void retire(struct share *share, struct member *member)
 	totals->overrun += member_overrun(member);
 	totals->transmit_packets += counters->transmit_packets;
 	totals->transmit_bytes += counters->transmit_bytes;
+	keep_soon(share->queue->interface->daemon->keep);
 	group->references--;
 	forget_if_unused(group);
 	if (share->worker && member->state != MEMBER_GRANTED)
