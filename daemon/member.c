@@ -345,6 +345,20 @@ uint64_t member_overrun(struct member *member)
 	return member->overrun_seen;
 }
 
+/*
+ * Its RX ring stays as it is, for as long as it maps it: it may be taking what has arrived, and would find four billion
+ * entries in a ring whose producer has become 0.
+ */
+static void give_memory_back(struct member *member)
+{
+	const struct xdpd_region *last =
+		member->tap ? &member->places.account : &member->places.rx.region;
+	const size_t kept = last->offset + whole_pages(last->length);
+
+	sealed_close(member->fd, kept, member->length - kept);
+	member->tap_fd = close_fd(member->tap_fd);
+}
+
 struct member *member_free(struct member *member)
 {
 	if (!member)
@@ -353,8 +367,7 @@ struct member *member_free(struct member *member)
 		munmap(member->memory, member->length);
 	if (member->tap_memory)
 		munmap(member->tap_memory, member->tap_length);
-	sealed_close(member->fd, member->length);
-	sealed_close(member->tap_fd, member->tap_length);
+	give_memory_back(member);
 	close_fd(member->tap_read_only_fd);
 	close_fd(member->consumer_socket);
 	if (member->handoff)

@@ -44,9 +44,10 @@ int sealed_map(int fd, size_t length, void **ret)
 	return 0;
 }
 
-void sealed_close(int fd, size_t length)
+void sealed_close(int fd, size_t offset, size_t length)
 {
-	if (fd >= 0)
-		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)length);
+	if (fd >= 0 && length)
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+				(off_t)length);
 	close_fd(fd);
 }

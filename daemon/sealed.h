@@ -23,9 +23,9 @@ int sealed_open_for_reading(int fd, int *ret);
 int sealed_map(int fd, size_t length, void **ret);
 
 /*
- * Gives the memory back even if somebody else keeps the memfd: what that one touches from then on is its own. A
- * negative fd is fine.
+ * Gives the memory of that part back even if somebody else keeps the memfd: what that one touches from then on is its
+ * own. A negative fd is fine, and so is a length of 0.
  */
-void sealed_close(int fd, size_t length);
+void sealed_close(int fd, size_t offset, size_t length);
 
 #endif

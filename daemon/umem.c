@@ -98,7 +98,7 @@ uint64_t umem_transmit_bytes(const struct umem *umem)
 
 void umem_close(struct umem *umem)
 {
-	sealed_close(umem->fd, umem->size + umem->tail_length);
+	sealed_close(umem->fd, 0, umem->size + umem->tail_length);
 	close_fd(umem->read_only_fd);
 	*umem = UMEM_NONE;
 }
