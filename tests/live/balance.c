@@ -9,27 +9,33 @@
 #include "tests/live/protocol.h"
 #include "tests/live/traffic.h"
 
-static uint64_t verdicts(const char *metrics, const char *action)
+static uint64_t verdicts(const char *metrics, const char *device, const char *action)
 {
-	const double value = metric_value(metrics, "xdpd_xdp_verdicts_total", "device", "near",
+	const double value = metric_value(metrics, "xdpd_xdp_verdicts_total", "device", device,
 					  "action", action);
 
 	return value > 0 ? (uint64_t)value : 0; /* NAN: there is no such series */
 }
 
-struct balance balance_take(const struct instance *daemon)
+struct balance balance_take_of(const struct instance *daemon, const char *device, uint32_t queue)
 {
 	cleanup_free char *metrics = instance_metrics(daemon);
 	const char *socket = instance_socket(daemon);
 	struct balance balance = {};
 
-	assert_ok(protocol_find_queue(socket, "near", 0, &balance.queue));
-	(void)protocol_find_worker(socket, "near", 0, &balance.worker);
-	balance.redirected = verdicts(metrics, "redirect");
-	balance.passed = verdicts(metrics, "pass") + verdicts(metrics, "pass_oversize") +
-			 verdicts(metrics, "pass_rule") + verdicts(metrics, "pass_unmarked");
-	balance.dropped = verdicts(metrics, "drop_rule");
+	assert_ok(protocol_find_queue(socket, device, queue, &balance.queue));
+	(void)protocol_find_worker(socket, device, queue, &balance.worker);
+	balance.redirected = verdicts(metrics, device, "redirect");
+	balance.passed =
+		verdicts(metrics, device, "pass") + verdicts(metrics, device, "pass_oversize") +
+		verdicts(metrics, device, "pass_rule") + verdicts(metrics, device, "pass_unmarked");
+	balance.dropped = verdicts(metrics, device, "drop_rule");
 	return balance;
+}
+
+struct balance balance_take(const struct instance *daemon)
+{
+	return balance_take_of(daemon, "near", 0);
 }
 
 uint64_t balance_kernel_drops(const struct balance *balance)

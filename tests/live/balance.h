@@ -21,6 +21,9 @@ struct balance {
 
 struct balance balance_take(const struct instance *daemon);
 
+/* The same of another queue; the program's figures are the whole interface's. */
+struct balance balance_take_of(const struct instance *daemon, const char *device, uint32_t queue);
+
 /* That the kernel dropped on their way from the program to the socket's RX ring. */
 uint64_t balance_kernel_drops(const struct balance *balance);
 

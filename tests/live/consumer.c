@@ -393,6 +393,8 @@ static int run(struct work *work)
 			(void)usleep(GLANCE * 1000);
 		} else if (r < 0) {
 			return r;
+		} else if (r & XDPD_WAIT_REATTACHED) {
+			work->report.reattached++;
 		}
 		publish(work);
 	}
@@ -407,6 +409,7 @@ static int attach(struct work *work)
 		.flags = options->flags | (options->transmit ? XDPD_ATTACH_TRANSMIT : 0),
 		.group = options->group,
 		.snap_length = options->snap_length,
+		.reattach_ms = options->reattach_ms,
 	};
 	struct epoll_event event = {.events = EPOLLIN};
 	int r = xdpd_connect(&work->x, work->desk->socket,

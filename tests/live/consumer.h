@@ -54,6 +54,7 @@ struct consumer_options {
 	uint64_t first, count; /* the numbers that shall arrive */
 	uint64_t to_send;      /* frames of `length`, numbered from 0 on */
 	uint32_t burst;	       /* that it sends at once */
+	int32_t reattach_ms;   /* of xdpd_attach_options; not for CONSUMER_BY_RAW */
 
 	/* of shared delivery */
 	const char *group;    /* NULL: its own name */
@@ -74,6 +75,7 @@ struct consumer_report {
 	uint32_t may_transmit;
 	uint32_t events; /* 1 << enum xdpd_event_kind */
 	uint64_t overrun; /* of a tap, as it last looked */
+	uint32_t reattached; /* how often */
 	int ended;	 /* why it ended by itself, -errno; 0: it was told to */
 	int transmit_error;
 	char reason[XDPD_REASON_MAX];

@@ -21,12 +21,17 @@ static char test_folder[sizeof(group_folder) + 16];
 static unsigned int tests_begun;
 static int outside = -1; /* the namespace that the program was started in */
 
-uint64_t live_now_ms(void)
+uint64_t live_now_us(void)
 {
 	struct timespec time;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / (1000 * 1000);
+	return (uint64_t)time.tv_sec * 1000 * 1000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+uint64_t live_now_ms(void)
+{
+	return live_now_us() / 1000;
 }
 
 void live_sleep_ms(unsigned int ms)

@@ -125,6 +125,7 @@ int live_cpus(void);
 	} while (0)
 
 uint64_t live_now_ms(void);
+uint64_t live_now_us(void);
 void live_sleep_ms(unsigned int ms);
 
 #endif

@@ -149,6 +149,18 @@ static struct instance *make(uid_t uid)
 	return instance;
 }
 
+struct instance *instance_of_others(const char *config, const char *socket, const char *metrics)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+
+	assert_non_null(instance);
+	instance->notifications = -1;
+	(void)snprintf(instance->config, sizeof(instance->config), "%s", config);
+	(void)snprintf(instance->socket, sizeof(instance->socket), "%s", socket);
+	(void)snprintf(instance->metrics, sizeof(instance->metrics), "%s", metrics);
+	return instance;
+}
+
 static void discard(struct instance *instance)
 {
 	(void)child_end(instance->child);

@@ -41,6 +41,12 @@ struct instance *instance_launch(const char *config, const char *const *runner);
 /* After its death: another process, with the same config and paths, that takes up nothing. */
 void instance_start_again(struct instance *instance);
 
+/*
+ * One that something else starts and ends, with these paths. It has no child; instance_kill() frees it and leaves alone
+ * what runs.
+ */
+struct instance *instance_of_others(const char *config, const char *socket, const char *metrics);
+
 /* For a start that shall fail: waits for the end, at most 10 s, and gives status and stderr. */
 void instance_start_fails(const char *config, struct ran *ret);
 

@@ -45,8 +45,6 @@ void shared_reload(struct instance *daemon, const char *queue, const char *more)
 static size_t record_size(enum xdpd_list kind)
 {
 	switch (kind) {
-	case XDPD_LIST_QUEUES:
-		return sizeof(struct xdpd_queue_record);
 	case XDPD_LIST_CONSUMERS:
 		return sizeof(struct xdpd_consumer_record);
 	case XDPD_LIST_GROUPS:
@@ -99,7 +97,7 @@ struct xdpd_queue_record shared_queue(const struct instance *daemon)
 {
 	struct xdpd_queue_record record = {};
 
-	assert_int_equal(list(daemon, XDPD_LIST_QUEUES, &record, 1), 1);
+	assert_ok(protocol_find_queue(instance_socket(daemon), "near", 0, &record));
 	return record;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "tests/live/harness.h"
+#include "tests/live/unit.h"
 
 #define PATIENCE 15000
 
@@ -40,6 +41,8 @@ struct supervised supervised_look(const struct instance *daemon)
 	cleanup_file FILE *file = NULL;
 	char path[PATH_MAX];
 
+	if (unit_is_meant())
+		return unit_look();
 	status_path(daemon, path);
 	file = fopen(path, "re");
 	/* It is there from the supervisor's first moments on. */
@@ -51,13 +54,18 @@ struct supervised supervised_look(const struct instance *daemon)
 	return look;
 }
 
+static bool supervisor_is_gone(const struct instance *daemon)
+{
+	return !unit_is_meant() && !child_is_alive(instance_child(daemon));
+}
+
 void supervised_awaits(const struct instance *daemon, uint64_t restarts)
 {
 	struct supervised look;
 
 	if (!wait_until((look = supervised_look(daemon),
 			 !strcmp(look.state, "ready") && look.restarts >= restarts) ||
-				!child_is_alive(instance_child(daemon)),
+				supervisor_is_gone(daemon),
 			PATIENCE) ||
 	    strcmp(look.state, "ready") != 0)
 		fail_msg("xdpd is `%s` after %" PRIu64 " restarts, instead of ready after %" PRIu64,
@@ -67,7 +75,7 @@ void supervised_awaits(const struct instance *daemon, uint64_t restarts)
 
 struct instance *supervised_start(const char *config)
 {
-	struct instance *daemon = launch(config);
+	struct instance *daemon = unit_is_meant() ? unit_start(config) : launch(config);
 
 	supervised_awaits(daemon, 0);
 	return daemon;
@@ -77,6 +85,10 @@ void supervised_restart(const struct instance *daemon)
 {
 	const uint64_t restarts = supervised_look(daemon).restarts;
 
+	if (unit_is_meant()) {
+		unit_restart();
+		return;
+	}
 	assert_ok(child_signal(instance_child(daemon), SIGUSR1));
 	supervised_awaits(daemon, restarts + 1);
 }
@@ -96,8 +108,12 @@ uint64_t supervised_stop(struct instance *daemon)
 	struct supervised look;
 	uint64_t took;
 
-	assert_ok(child_signal(instance_child(daemon), SIGTERM));
-	assert_int_equal(child_wait(instance_child(daemon), PATIENCE), 0);
+	if (unit_is_meant()) {
+		unit_stop();
+	} else {
+		assert_ok(child_signal(instance_child(daemon), SIGTERM));
+		assert_int_equal(child_wait(instance_child(daemon), PATIENCE), 0);
+	}
 	took = live_now_ms() - begun;
 	look = supervised_look(daemon);
 	assert_string_equal(look.state, "ended");

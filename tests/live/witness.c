@@ -17,6 +17,8 @@
 #define PORT	   7000 /* of the first flow */
 #define PORT_AT	   34
 #define PAYLOAD_AT (PACKET_UDP_PAYLOAD + sizeof(uint64_t))
+#define SILENCE_US 2000	 /* that is worth a note */
+#define SILENCES   64	 /* that are kept */
 #define GLANCE	   20	 /* milliseconds after which a sleeping witness looks for new orders */
 #define PATIENCE   30000 /* milliseconds for what shall come */
 
@@ -30,6 +32,9 @@ struct desk {
 	uint32_t judge, judging; /* the session that is wanted, and that is under way; 0: none */
 	uint32_t sessions;
 	struct witness_report report;
+	uint64_t heard_us;			   /* when the last frames came */
+	struct witness_silence silences[SILENCES]; /* the latest, in turn */
+	uint32_t n_silences;
 };
 
 struct witness {
@@ -44,19 +49,25 @@ static void make_frame(uint8_t frame[WITNESS_LENGTH])
 		frame[i] = (uint8_t)(i * 11 + (i >> 7));
 }
 
-struct traffic *witness_traffic(const char *device, uint64_t rate)
+struct traffic *witness_traffic_from(int cpu, const char *device, uint64_t rate)
 {
 	uint8_t frame[WITNESS_LENGTH];
 	struct traffic *traffic = NULL;
 
 	make_frame(frame);
 	assert_ok(traffic_start(&traffic, &(struct traffic_options){.device = device,
+								    .cpu = cpu,
 								    .frame = frame,
 								    .length = sizeof(frame),
 								    .rate = rate,
 								    .number_at = PACKET_UDP_PAYLOAD,
 								    .flows = WITNESS_FLOWS}));
 	return traffic;
+}
+
+struct traffic *witness_traffic(const char *device, uint64_t rate)
+{
+	return witness_traffic_from(0, device, rate);
 }
 
 /* ---- in the witness's process ---- */
@@ -126,6 +137,17 @@ static void begin_to_judge(struct eye *eye)
 	__atomic_store_n(&desk->judging, judge, __ATOMIC_RELEASE);
 }
 
+/* Notes are whole before `heard_us` tells of them. */
+static void hear(struct desk *desk)
+{
+	const uint64_t now = live_now_us();
+
+	if (desk->heard_us && now - desk->heard_us > SILENCE_US)
+		desk->silences[desk->n_silences++ % SILENCES] =
+			(struct witness_silence){.from_us = desk->heard_us, .until_us = now};
+	__atomic_store_n(&desk->heard_us, now, __ATOMIC_RELEASE);
+}
+
 static void watch(struct eye *eye)
 {
 	struct desk *desk = eye->desk;
@@ -142,8 +164,10 @@ static void watch(struct eye *eye)
 			look_at(eye, xdpd_frame(eye->x, frames[i].addr), frames[i].len, judging);
 		xdpd_release(eye->x, frames, count);
 		eye->report.packets += count;
-		if (count)
+		if (count) {
+			hear(desk);
 			continue;
+		}
 		begin_to_judge(eye);
 		publish(eye);
 		r = xdpd_wait(eye->x, GLANCE);
@@ -219,6 +243,23 @@ void witness_pardon(struct witness *witness)
 struct witness_report witness_report(const struct witness *witness)
 {
 	return witness->desk->report;
+}
+
+struct witness_silence witness_silence(const struct witness *witness, uint64_t since_us)
+{
+	const struct desk *desk = witness->desk;
+	const uint64_t now = live_now_us();
+	struct witness_silence longest = {};
+
+	assert_becomes(__atomic_load_n(&desk->heard_us, __ATOMIC_ACQUIRE) > now, PATIENCE);
+	for (int i = 0; i < SILENCES; i++) {
+		const struct witness_silence *silence = &desk->silences[i];
+
+		if (silence->until_us > since_us &&
+		    silence->until_us - silence->from_us > longest.until_us - longest.from_us)
+			longest = *silence;
+	}
+	return longest;
 }
 
 struct witness_report witness_stop(struct witness *witness)

@@ -48,6 +48,7 @@ struct witness_report {
 
 /* Starts sending what witnesses know, numbered from 0 on: until stopped, at `rate` frames a second. */
 struct traffic *witness_traffic(const char *device, uint64_t rate);
+struct traffic *witness_traffic_from(int cpu, const char *device, uint64_t rate);
 
 /* Returns when it is attached. */
 struct witness *witness_start(const struct witness_options *options);
@@ -57,6 +58,16 @@ void witness_judge(struct witness *witness);
 void witness_pardon(struct witness *witness);
 
 struct witness_report witness_report(const struct witness *witness);
+
+/*
+ * The longest time without a frame, of those that ended after `since_us`, up to the first frame that comes now. Times
+ * are of CLOCK_MONOTONIC.
+ */
+struct witness_silence {
+	uint64_t from_us, until_us;
+};
+
+struct witness_silence witness_silence(const struct witness *witness, uint64_t since_us);
 
 /* It detaches and ends; it must not have ended before. */
 struct witness_report witness_stop(struct witness *witness);

@@ -188,90 +188,6 @@ static void a_member_that_sends_on_a_link_that_is_down_makes_nobody_spin(void **
 
 /* ---- interfaces that go ---- */
 
-#define ROUNDS 100
-
-static void add_both(void)
-{
-	add_pair();
-	assert_ok(veth_add(&(struct veth_options){.name = "left", .peer = "right", .queues = 2}));
-}
-
-static struct traffic *start_traffic(const char *device)
-{
-	struct traffic *traffic;
-	uint8_t frame[100];
-
-	packet_udp(frame, sizeof(frame), NULL);
-	assert_ok(traffic_start(&traffic, &(struct traffic_options){.device = device,
-								    .frame = frame,
-								    .length = sizeof(frame),
-								    .rate = 20000}));
-	return traffic;
-}
-
-/* Both interfaces come, are used, and go under traffic, their consumers with the reason. */
-static void come_and_go(const struct instance *daemon, struct footprint *ret_used)
-{
-	struct consumer *exclusive, *shared;
-	struct traffic *far, *right;
-
-	add_both();
-	assert_becomes(protocol_queue_state(instance_socket(daemon), "near", 0) == XDPD_QUEUE_READY,
-		       SOON);
-	assert_becomes(protocol_queue_state(instance_socket(daemon), "left", 0) == XDPD_QUEUE_READY,
-		       SOON);
-	exclusive =
-		consumer_start(&(struct consumer_options){.instance = daemon, .device = "near"});
-	shared = consumer_start(&(struct consumer_options){.instance = daemon, .device = "left"});
-	far = start_traffic("far");
-	right = start_traffic("right");
-	consumer_awaits(exclusive, 50);
-	consumer_awaits(shared, 50);
-	assert_ok(footprint_take(ret_used, instance_pid(daemon)));
-	assert_ok(device_delete("near"));
-	assert_ok(device_delete("left"));
-	(void)consumer_ends(exclusive, "the interface is gone");
-	(void)consumer_ends(shared, "the interface is gone");
-	(void)traffic_stop(far, NULL);
-	(void)traffic_stop(right, NULL);
-	assert_becomes(protocol_queue_state(instance_socket(daemon), "left", 0) ==
-			       XDPD_QUEUE_WAITING,
-		       SOON);
-}
-
-static void a_hundred_removals_under_traffic_leave_nothing_behind(void **state)
-{
-	struct footprint early = {}, late, used;
-	const uint64_t start = live_now_ms();
-	struct instance *daemon;
-
-	(void)state;
-	require_live_frames();
-	daemon = instance_start(OPEN INTERFACE("near", "", "exclusive")
-					INTERFACE("left", "", "shared"));
-	for (int round = 0; round < ROUNDS; round++) {
-		come_and_go(daemon, &used);
-		if (round == 9)
-			assert_ok(footprint_take(&early, instance_pid(daemon)));
-	}
-	print_message("%d removals of each of two interfaces in %lu ms\n", ROUNDS,
-		      live_now_ms() - start);
-	/* The last session may be closing yet. */
-	assert_becomes(
-		(assert_ok(footprint_take(&late, instance_pid(daemon))), late.fds <= early.fds),
-		SOON);
-	assert_string_equal(footprint_difference(&early, &late), "");
-	assert_int_equal(late.memfds, early.memfds);
-	assert_int_equal(late.threads, early.threads);
-	if (!FOOTPRINT_SANITIZED)
-		assert_true(late.anonymous_kb < early.anonymous_kb + 256);
-	assert_becomes(footprint_bpf_left(&used) == 0, SOON);
-	assert_true(changes(daemon, "gone") == ROUNDS);
-	assert_true(instance_metric(daemon, "xdpd_consumer_disconnects_total", "reason",
-				    "interface_gone") == 2 * ROUNDS);
-	instance_stop(daemon);
-}
-
 static void another_interface_that_takes_the_name_takes_the_queue(void **state)
 {
 	cleanup_probe struct probe probe = {.far_fd = -1, .near_fd = -1};
@@ -717,7 +633,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		live_test(consumers_stay_while_the_link_is_down_and_nobody_spins),
 		live_test(a_member_that_sends_on_a_link_that_is_down_makes_nobody_spin),
-		live_test(a_hundred_removals_under_traffic_leave_nothing_behind),
 		live_test(another_interface_that_takes_the_name_takes_the_queue),
 		live_test(a_stay_in_another_namespace_that_nobody_saw_is_noticed),
 		live_test(an_mtu_beyond_a_queues_frames_is_noted_and_taken_back),
