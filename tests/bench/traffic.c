@@ -36,6 +36,8 @@ static const char usage[] =
 	"  -f FLOWS    so many UDP source ports, from 1024 on (1)\n"
 	"  -d MAC      destination\n"
 	"  -N          number the payload's first 8 bytes, from 0 on for each CPU\n"
+	"  -T          tell the time in them: when it was sent, CLOCK_MONOTONIC\n"
+	"  -1          one by one, evenly: each is received before the next is sent\n"
 	"\n"
 	"Prints how many frames were attempted, sent and lost, and the time.\n";
 
@@ -89,7 +91,7 @@ static void parse(struct arguments *arguments, int argc, char **argv)
 	int option;
 
 	*arguments = (struct arguments){.options.length = ETH_ZLEN, .n_cpus = 1};
-	while ((option = getopt(argc, argv, "n:t:r:c:l:f:d:Nh")) != -1) {
+	while ((option = getopt(argc, argv, "n:t:r:c:l:f:d:NT1h")) != -1) {
 		switch (option) {
 		case 'n':
 			arguments->options.count = number(optarg, INT64_MAX);
@@ -116,6 +118,12 @@ static void parse(struct arguments *arguments, int argc, char **argv)
 		case 'N':
 			arguments->options.number_at = PACKET_UDP_PAYLOAD;
 			break;
+		case 'T':
+			arguments->options.time_at = PACKET_UDP_PAYLOAD;
+			break;
+		case '1':
+			arguments->options.singly = true;
+			break;
 		case 'h':
 			(void)fputs(usage, stdout);
 			exit(0);
@@ -123,7 +131,8 @@ static void parse(struct arguments *arguments, int argc, char **argv)
 			misused();
 		}
 	}
-	if (optind != argc - 1 || arguments->options.length < ETH_ZLEN)
+	if (optind != argc - 1 || arguments->options.length < ETH_ZLEN ||
+	    (arguments->options.number_at && arguments->options.time_at))
 		misused();
 	arguments->options.device = argv[optind];
 }

@@ -23,10 +23,16 @@
 #define HEADER_BYTES 64 /* written anew each time: a receiver may have changed the recycled frame */
 #define BURST_MAX    65536 /* at full speed: how often `stop` is looked at */
 #define PACE	     (SECOND / 1000)
+#define SINGLY_PACE  (SECOND / 20)
+#define SINGLY_MIN \
+	20000 /* frames a second: what SINGLY_LOOKS at the clock, of 7 ns and more, are enough for */
+#define SINGLY_LOOKS \
+	8000 /* the verifier follows no more than 8192 [BPF_COMPLEXITY_LIMIT_JMP_SEQ] */
 
 /* The only element of the program's map, in memory that both sides see. */
 struct state {
 	uint64_t number;
+	uint64_t due, gap; /* singly: when the next may be sent, and how long after it one more */
 	uint8_t header[HEADER_BYTES];
 };
 
@@ -73,6 +79,19 @@ static void emit_header(struct assembler *out, size_t length)
 	}
 }
 
+/*
+ * r7 = state. Waits until the frame is due. Who is late by less than a gap is on time; time lost to others is not made
+ * up for.
+ */
+static void emit_wait(struct assembler *out)
+{
+	EMIT(out, LOAD(BPF_DW, 9, 7, offsetof(struct state, due)), MOVE_IMM(8, SINGLY_LOOKS),
+	     CALL(BPF_FUNC_ktime_get_ns), JUMP(BPF_JGE, 0, 9, 2), ALU_IMM(BPF_SUB, 8, 1),
+	     JUMP_IMM(BPF_JNE, 8, 0, -4));
+	EMIT(out, LOAD(BPF_DW, 1, 7, offsetof(struct state, gap)), ALU(BPF_ADD, 9, 1),
+	     JUMP(BPF_JGT, 9, 0, 1), MOVE(9, 0), STORE(BPF_DW, 7, 9, offsetof(struct state, due)));
+}
+
 /* Where the source port lies; 0 if the frame has none. */
 static uint32_t source_port_at(const uint8_t *frame, size_t length)
 {
@@ -87,19 +106,30 @@ static uint32_t source_port_at(const uint8_t *frame, size_t length)
 	return at && at + 2 <= length ? at : 0;
 }
 
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 static int load(const struct traffic_options *options, int map, unsigned int ifindex)
 {
 	const uint8_t *frame = options->frame;
 	uint32_t port_at = options->flows > 1 ? source_port_at(frame, options->length) : 0;
 	uint32_t number_end = options->number_at ? options->number_at + 8 : 0;
+	uint32_t time_end = options->time_at ? options->time_at + 8 : 0;
 	size_t header = options->length < HEADER_BYTES ? options->length : HEADER_BYTES;
-	uint32_t touched = header > number_end ? (uint32_t)header : number_end;
+	uint32_t touched = larger(larger((uint32_t)header, number_end), time_end);
 	struct assembler out = {0};
 
-	EMIT(&out, LOAD(BPF_W, 2, 1, offsetof(struct xdp_md, data)),
-	     LOAD(BPF_W, 3, 1, offsetof(struct xdp_md, data_end)), MOVE(4, 2),
+	EMIT(&out, MOVE(6, 1), LOAD_MAP_VALUE(7, map));
+	if (options->singly && options->rate)
+		emit_wait(&out);
+	if (options->time_at)
+		EMIT(&out, CALL(BPF_FUNC_ktime_get_ns), MOVE(8, 0), TO_BIG_ENDIAN(8, 64));
+	EMIT(&out, LOAD(BPF_W, 2, 6, offsetof(struct xdp_md, data)),
+	     LOAD(BPF_W, 3, 6, offsetof(struct xdp_md, data_end)), MOVE(4, 2),
 	     ALU_IMM(BPF_ADD, 4, (int)touched), JUMP(BPF_JLE, 4, 3, 2), MOVE_IMM(0, XDP_ABORTED),
-	     EXIT(), LOAD_MAP_VALUE(7, map));
+	     EXIT());
 	emit_header(&out, header);
 	/* One program runs on one CPU: a plain increment does. r1 = this frame's number */
 	EMIT(&out, LOAD(BPF_DW, 1, 7, offsetof(struct state, number)), MOVE(5, 1),
@@ -107,6 +137,8 @@ static int load(const struct traffic_options *options, int map, unsigned int ifi
 	if (options->number_at)
 		EMIT(&out, MOVE(5, 1), TO_BIG_ENDIAN(5, 64),
 		     STORE(BPF_DW, 2, 5, (int)options->number_at));
+	if (options->time_at)
+		EMIT(&out, STORE(BPF_DW, 2, 8, (int)options->time_at));
 	if (port_at)
 		EMIT(&out, MOVE(5, 1), ALU_IMM(BPF_MOD, 5, (int)options->flows),
 		     ALU_IMM(BPF_ADD, 5, frame[port_at] << 8 | frame[port_at + 1]),
@@ -201,6 +233,11 @@ static int check(const struct traffic_options *options)
 	if (options->number_at &&
 	    (options->number_at < ETH_HLEN || options->number_at + 8 > options->length))
 		return -EINVAL;
+	if (options->time_at &&
+	    (options->time_at < ETH_HLEN || options->time_at + 8 > options->length))
+		return -EINVAL;
+	if (options->singly && options->rate && options->rate < SINGLY_MIN)
+		return -EINVAL;
 	if (options->flows > 1 && !source_port_at(options->frame, options->length))
 		return -EINVAL;
 	return 0;
@@ -228,6 +265,7 @@ static int source_open(struct source *source, const struct traffic_options *opti
 		return -errno;
 	source->state = memory;
 	source->state->number = options->first_number;
+	source->state->gap = options->singly && options->rate ? SECOND / options->rate : 0;
 	memcpy(source->state->header, options->frame,
 	       options->length < HEADER_BYTES ? options->length : HEADER_BYTES);
 	source->program = load(options, source->map, ifindex);
@@ -260,31 +298,40 @@ static uint64_t attempted(const struct source *source, const struct traffic_opti
 }
 
 /*
- * One system call: the kernel runs the program `count` times in batches of 64 and lets the receiver's NAPI
+ * One system call: the kernel runs the program `count` times in batches of 64, or of 1, and lets the receiver's NAPI
  * run after each, so the peer's ring does not fill up by the size of a burst alone.
  */
 static int burst(const struct source *source, const struct traffic_options *options, uint32_t count)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = options->frame,
 		    .data_size_in = (uint32_t)options->length, .repeat = (int)count,
-		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
+		    .batch_size = options->singly, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
 
 	if (bpf_prog_test_run_opts(source->program, &run) == 0 || errno == EINTR)
 		return 0;
 	return errno == EINVAL && options->length > 3000 ? -EMSGSIZE : -errno;
 }
 
+/* Each system call makes its frames anew, which takes time in which none is sent: with `singly`, there are few. */
+static uint64_t frames_per_burst(const struct traffic_options *options)
+{
+	const uint64_t pace = options->singly ? SINGLY_PACE : PACE;
+	const uint64_t frames =
+		options->rate ? (options->rate * pace + SECOND - 1) / SECOND : BURST_MAX;
+
+	return frames < BURST_MAX ? frames : BURST_MAX;
+}
+
 /* `seen`, if any, is kept up to date with the frames attempted. */
 static int transmit(const struct source *source, const struct traffic_options *options,
 		    uint64_t *seen)
 {
-	uint64_t per_burst =
-		options->rate ? (options->rate * PACE + SECOND - 1) / SECOND : BURST_MAX;
+	const uint64_t per_burst = frames_per_burst(options);
 	uint64_t next = now();
 
 	for (;;) {
 		uint64_t done = attempted(source, options);
-		uint64_t count = per_burst < BURST_MAX ? per_burst : BURST_MAX;
+		uint64_t count = per_burst;
 		int r;
 
 		if (seen)
@@ -295,7 +342,7 @@ static int transmit(const struct source *source, const struct traffic_options *o
 			return 0;
 		if (options->count && count > options->count - done)
 			count = options->count - done;
-		if (options->rate) {
+		if (options->rate && !options->singly) {
 			uint64_t time = now();
 
 			/* Time lost to others is not made up for: that would be faster than the rate. */

@@ -14,7 +14,7 @@
  * attempted = sent + lost, and sent = what the peer's programs and sockets count, drops included.
  *
  * Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN. Links without cmocka (-lbpf -lmnl). Of the frame only the
- * first 64 bytes and the number are written anew each time: a receiver that changes more of it in place, and
+ * first 64 bytes, the number and the time are written anew each time: a receiver that changes more of it in place, and
  * lets it go, may see that again.
  */
 #ifndef TESTS_LIVE_TRAFFIC_H
@@ -36,9 +36,16 @@ struct traffic_options {
 	uint64_t count;
 	/* Frames a second, evenly in bursts of a millisecond, never faster; 0: as fast as can be. */
 	uint64_t rate;
+	/*
+	 * One by one instead, each received before the next is sent: at `rate` (at least 20,000), for which the program
+	 * itself waits and its CPU never sleeps, or one right after the other.
+	 */
+	bool singly;
 	/* Where in the frame a u64 in network order numbers the frames, from first_number on; 0: nowhere. */
 	uint32_t number_at;
 	uint64_t first_number;
+	/* Where a u64 in network order tells when it was sent, CLOCK_MONOTONIC in nanoseconds; 0: nowhere. */
+	uint32_t time_at;
 	/* > 1: the UDP or TCP source port goes round this many, from the frame's own on. */
 	uint32_t flows;
 	/* Ends the sending when it becomes true, between two bursts; NULL: never. */
