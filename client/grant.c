@@ -63,16 +63,20 @@ static int check_region(const struct parts *parts, const struct xdpd_region *reg
 			    received->grant.flags & XDPD_GRANT_EXCLUSIVE);
 }
 
-/* To `address`, over what is mapped there, or anywhere if it is NULL. */
+/*
+ * To `address`, over what is mapped there, or anywhere if it is NULL. Frames are many, and their pages are mapped when
+ * they are first touched, 16 at once: attaching takes no longer for more of them, and the first ones are in hand before
+ * the last are mapped. What is touched for each frame is mapped right away.
+ */
 static int map_at(const struct parts *parts, const struct xdpd_region *region, void *address,
-		  bool writable, void **ret)
+		  bool writable, bool frames, void **ret)
 {
 	int r = check_region(parts, region);
 
 	if (r < 0)
 		return r;
 	address = mmap(address, region->length, PROT_READ | (writable ? PROT_WRITE : 0),
-		       MAP_SHARED | MAP_POPULATE | (address ? MAP_FIXED : 0),
+		       MAP_SHARED | (frames ? 0 : MAP_POPULATE) | (address ? MAP_FIXED : 0),
 		       parts->received->fds[region->fd], (off_t)region->offset);
 	if (address == MAP_FAILED)
 		return -errno;
@@ -80,9 +84,10 @@ static int map_at(const struct parts *parts, const struct xdpd_region *region, v
 	return 0;
 }
 
-static int map_region(struct parts *parts, const struct xdpd_region *region, void **ret)
+static int map_region(struct parts *parts, const struct xdpd_region *region, bool frames,
+		      void **ret)
 {
-	int r = map_at(parts, region, NULL, !(region->flags & XDPD_REGION_READ_ONLY), ret);
+	int r = map_at(parts, region, NULL, !(region->flags & XDPD_REGION_READ_ONLY), frames, ret);
 
 	if (r == 0)
 		keep_mapping(parts, *ret, region->length);
@@ -119,7 +124,7 @@ static int join_ring(struct parts *parts, const struct xdpd_ring_place *place, e
 		return 0;
 	if (!place_is_sound(place, entry))
 		return -EPROTO;
-	r = map_region(parts, &place->region, &address);
+	r = map_region(parts, &place->region, false, &address);
 	if (r < 0)
 		return r;
 	base = address;
@@ -175,7 +180,7 @@ static int join_tap(struct parts *parts, const struct xdpd_grant *grant, uint32_
 	struct xdpd_tap_source source;
 
 	for (int i = 0; i < 3; i++) {
-		int r = map_at(parts, regions[i], NULL, false, &address[i]);
+		int r = map_at(parts, regions[i], NULL, false, i == 0, &address[i]);
 
 		if (r < 0)
 			return r;
@@ -230,9 +235,9 @@ static int map_space(struct parts *parts, const struct xdpd_grant *grant, void *
 	if (grant->flags & XDPD_GRANT_TAP)
 		r = map_copies(grant, space);
 	else
-		r = map_at(parts, &grant->umem, space, is_writable(grant), &mapped);
+		r = map_at(parts, &grant->umem, space, is_writable(grant), true, &mapped);
 	if (r == 0 && grant->transmit.length)
-		r = map_at(parts, &grant->transmit, (char *)space + grant->umem.length, true,
+		r = map_at(parts, &grant->transmit, (char *)space + grant->umem.length, true, true,
 			   &mapped);
 	*ret = space;
 	return r;
@@ -332,7 +337,7 @@ static uint64_t *stack_spares(uint32_t size, uint64_t first, uint32_t count, uin
 static int take_exclusive(struct parts *parts, const struct xdpd_grant *grant, struct xdpd *x)
 {
 	void *umem = NULL;
-	int r = map_region(parts, &grant->umem, &umem);
+	int r = map_region(parts, &grant->umem, true, &umem);
 
 	if (r == 0)
 		r = join_receiving(parts, grant, x);
@@ -391,7 +396,7 @@ int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received, u
 	if (!grant_is_sound(grant, received->n_fds) ||
 	    (!exclusive && !is_stream(received->fds[grant->wait_fd])))
 		return -EPROTO;
-	r = map_region(&parts, &grant->account, &account);
+	r = map_region(&parts, &grant->account, false, &account);
 	if (r == 0)
 		r = exclusive ? take_exclusive(&parts, grant, &x)
 			      : take_shared(&parts, grant, snap_length, &x);
