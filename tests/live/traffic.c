@@ -106,6 +106,11 @@ static uint32_t source_port_at(const uint8_t *frame, size_t length)
 	return at && at + 2 <= length ? at : 0;
 }
 
+static bool waits_in_program(const struct traffic_options *options)
+{
+	return options->singly && options->rate >= SINGLY_MIN;
+}
+
 static uint32_t larger(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
@@ -122,7 +127,7 @@ static int load(const struct traffic_options *options, int map, unsigned int ifi
 	struct assembler out = {0};
 
 	EMIT(&out, MOVE(6, 1), LOAD_MAP_VALUE(7, map));
-	if (options->singly && options->rate)
+	if (waits_in_program(options))
 		emit_wait(&out);
 	if (options->time_at)
 		EMIT(&out, CALL(BPF_FUNC_ktime_get_ns), MOVE(8, 0), TO_BIG_ENDIAN(8, 64));
@@ -236,8 +241,6 @@ static int check(const struct traffic_options *options)
 	if (options->time_at &&
 	    (options->time_at < ETH_HLEN || options->time_at + 8 > options->length))
 		return -EINVAL;
-	if (options->singly && options->rate && options->rate < SINGLY_MIN)
-		return -EINVAL;
 	if (options->flows > 1 && !source_port_at(options->frame, options->length))
 		return -EINVAL;
 	return 0;
@@ -265,7 +268,7 @@ static int source_open(struct source *source, const struct traffic_options *opti
 		return -errno;
 	source->state = memory;
 	source->state->number = options->first_number;
-	source->state->gap = options->singly && options->rate ? SECOND / options->rate : 0;
+	source->state->gap = waits_in_program(options) ? SECOND / options->rate : 0;
 	memcpy(source->state->header, options->frame,
 	       options->length < HEADER_BYTES ? options->length : HEADER_BYTES);
 	source->program = load(options, source->map, ifindex);
@@ -312,13 +315,15 @@ static int burst(const struct source *source, const struct traffic_options *opti
 	return errno == EINVAL && options->length > 3000 ? -EMSGSIZE : -errno;
 }
 
-/* Each system call makes its frames anew, which takes time in which none is sent: with `singly`, there are few. */
+/* Each system call makes its frames anew, which takes time in which none is sent: of those that wait there are few. */
 static uint64_t frames_per_burst(const struct traffic_options *options)
 {
-	const uint64_t pace = options->singly ? SINGLY_PACE : PACE;
+	const uint64_t pace = waits_in_program(options) ? SINGLY_PACE : PACE;
 	const uint64_t frames =
 		options->rate ? (options->rate * pace + SECOND - 1) / SECOND : BURST_MAX;
 
+	if (options->singly && options->rate && !waits_in_program(options))
+		return 1;
 	return frames < BURST_MAX ? frames : BURST_MAX;
 }
 
@@ -342,7 +347,7 @@ static int transmit(const struct source *source, const struct traffic_options *o
 			return 0;
 		if (options->count && count > options->count - done)
 			count = options->count - done;
-		if (options->rate && !options->singly) {
+		if (options->rate && !waits_in_program(options)) {
 			uint64_t time = now();
 
 			/* Time lost to others is not made up for: that would be faster than the rate. */

@@ -37,8 +37,8 @@ struct traffic_options {
 	/* Frames a second, evenly in bursts of a millisecond, never faster; 0: as fast as can be. */
 	uint64_t rate;
 	/*
-	 * One by one instead, each received before the next is sent: at `rate` (at least 20,000), for which the program
-	 * itself waits and its CPU never sleeps, or one right after the other.
+	 * One by one instead, each received before the next is sent; as fast as can be without a rate. From 20,000 a
+	 * second on it is the program that waits between them, and its CPU does nothing else.
 	 */
 	bool singly;
 	/* Where in the frame a u64 in network order numbers the frames, from first_number on; 0: nowhere. */
