@@ -47,15 +47,15 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value)
 		histogram->max = value;
 }
 
-/* The value that a part of all, 0 to 1, is not above; 0 if there are none. */
+/* The least value that so great a part of all, above 0 and up to 1, is not above; 0 if there are none. */
 static inline double histogram_quantile(const struct histogram *histogram, double part)
 {
-	uint64_t left = (uint64_t)(part * (double)histogram->values);
+	double left = part * (double)histogram->values;
 
 	for (uint32_t i = 0; i < HISTOGRAM_CLASSES; i++) {
-		if (histogram->count[i] > left)
+		left -= (double)histogram->count[i];
+		if (left <= 0 && histogram->count[i])
 			return histogram_value(i);
-		left -= histogram->count[i];
 	}
 	return (double)histogram->max;
 }

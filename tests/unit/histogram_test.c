@@ -40,8 +40,8 @@ static void quantiles_are_of_all_values(void **state)
 	assert_true(histogram_quantile(&histogram, 0.99) == 0);
 	for (uint64_t value = 0; value < 100; value++)
 		histogram_add(&histogram, value);
-	assert_true(histogram_quantile(&histogram, 0.5) == 50);
-	assert_true(histogram_quantile(&histogram, 0.99) == 99);
+	assert_true(histogram_quantile(&histogram, 0.5) == 49);
+	assert_true(histogram_quantile(&histogram, 0.99) == 98);
 	assert_true(histogram_quantile(&histogram, 1) == 99);
 	assert_int_equal(histogram.max, 99);
 	histogram_clear(&histogram);
