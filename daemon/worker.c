@@ -286,6 +286,7 @@ static void *run(void *context)
 	struct handoff *handoff = worker->handoff;
 	struct patience patience = PATIENCE;
 	uint32_t rounds = 0;
+	bool woke = false;
 
 	__atomic_store_n(&worker->tid, (uint32_t)gettid(), __ATOMIC_RELAXED);
 	worker->mark = now_ns();
@@ -300,8 +301,10 @@ static void *run(void *context)
 			continue;
 		}
 		moved = handoff_run(handoff);
-		if (handoff->wake)
+		if (handoff->wake) {
 			wake_members(worker);
+			woke = true;
+		}
 		if (handoff->violated)
 			tell_violations(worker);
 		wake_kernel(worker);
@@ -315,7 +318,12 @@ static void *run(void *context)
 			continue;
 		}
 		if (!spun_enough(worker)) {
-			relax();
+			/* Who was woken may have to run on this CPU, and would wait until all spinning is over. */
+			if (woke)
+				(void)sched_yield();
+			else
+				relax();
+			woke = false;
 			continue;
 		}
 		if (!handoff->wake && handoff_doze(handoff))
