@@ -17,15 +17,16 @@
 #include "daemon/store.h"
 
 /*
- * A bind that is refused with EBUSY is tried again after 5, 10, 20 ... 1000 ms, then each second; what failed for
- * another reason, and makes its UMEM anew, after 1, 2, 4 ... 64 s.
+ * A bind that is refused with EBUSY is tried again each 3 ms for as long as the kernel most often needs to release a
+ * socket, then after 6, 12, 24 ... 1000 ms, then each second; what failed for another reason, and makes its UMEM anew,
+ * after 1.5, 3, 6 ... 64 s.
  */
-#define RETRY_FIRST_MS 5
-#define BUSY_LAST_MS   1000
-#define FAILED_LAST_MS 64000
-#define FAILED_FIRST   8 /* as after so many tries */
-#define RELEASING_TRIES \
-	9 /* about 2.3 s: the kernel needs some 20 ms, so somebody holds the socket */
+#define RETRY_FIRST_MS	3
+#define RETRY_ALIKE	10 /* tries */
+#define BUSY_LAST_MS	1000
+#define FAILED_LAST_MS	64000
+#define FAILED_FIRST	(RETRY_ALIKE + 8) /* as after so many tries */
+#define RELEASING_TRIES (RETRY_ALIKE + 9) /* about 2.5 s: so somebody holds the socket */
 
 #define RENEW_MS 2000 /* that a start waits for it, with consumers in place */
 
@@ -520,8 +521,10 @@ static int on_retry(sd_event_source *source, uint64_t now, void *context)
 
 static void retry_later(struct queue *queue, uint64_t longest)
 {
-	/* Beyond 16 tries it is the longest anyhow. */
-	uint64_t delay = (uint64_t)RETRY_FIRST_MS << (queue->tries < 16 ? queue->tries : 16);
+	/* Beyond 16 doublings it is the longest anyhow. */
+	const unsigned int doublings =
+		queue->tries < RETRY_ALIKE ? 0 : smaller(queue->tries - RETRY_ALIKE + 1, 16);
+	uint64_t delay = (uint64_t)RETRY_FIRST_MS << doublings;
 
 	if (delay > longest)
 		delay = longest;
