@@ -10,6 +10,7 @@
 #include "daemon/keep.h"
 #include "daemon/log.h"
 #include "daemon/plan.h"
+#include "daemon/renewal.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
 #include "daemon/share.h"
@@ -510,6 +511,9 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 	if (r < 0)
 		return failure(why, -r, "can't watch for changes of interfaces (%s)",
 			       strerrorname_np(-r));
+	r = renewer_new(&daemon->renewer, event);
+	if (r < 0)
+		return failure(why, -r, "can't prepare to renew sockets (%s)", strerrorname_np(-r));
 	return 0;
 }
 
@@ -555,6 +559,7 @@ void daemon_free(struct daemon *daemon)
 	free(daemon->interfaces);
 	daemon->nic_source = sd_event_source_disable_unref(daemon->nic_source);
 	daemon->nic = nic_close(daemon->nic);
+	daemon->renewer = renewer_free(daemon->renewer);
 	if (daemon->file != daemon->config)
 		config_free(daemon->file);
 	daemon->config = config_free(daemon->config);

@@ -21,6 +21,7 @@
 #include "daemon/totals.h"
 
 struct keep;
+struct renewer;
 struct server;
 struct state;
 struct store;
@@ -36,6 +37,7 @@ struct daemon {
 		*file; /* as the file was at the last successful load; NULL: the same as `config` */
 	struct nic *nic;
 	sd_event_source *nic_source;
+	struct renewer *renewer;
 	struct interface **interfaces; /* in the order in which they were first wanted */
 	size_t n_interfaces;
 	struct totals_table totals;

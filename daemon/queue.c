@@ -12,6 +12,7 @@
 #include "daemon/keep.h"
 #include "daemon/names.h"
 #include "daemon/peer.h"
+#include "daemon/renewal.h"
 #include "daemon/share.h"
 #include "daemon/state.h"
 #include "daemon/store.h"
@@ -301,7 +302,8 @@ int queue_trace(struct queue *queue, const void *frame, size_t length,
 
 /* ---- the socket ---- */
 
-static void close_socket(struct queue *queue)
+/* What was counted is kept, and nothing is for the next process. */
+static void leave_socket(struct queue *queue)
 {
 	struct xdp_statistics statistics;
 
@@ -309,8 +311,18 @@ static void close_socket(struct queue *queue)
 		statistics_add(&queue->totals->statistics, &statistics);
 	queue->counting = false;
 	keep_no_queue(queue->interface->daemon->keep, queue);
+}
+
+static void release_socket(struct queue *queue)
+{
 	xsk_close(&queue->xsk);
 	umem_close(&queue->umem);
+}
+
+static void close_socket(struct queue *queue)
+{
+	leave_socket(queue);
+	release_socket(queue);
 }
 
 static int fail_prepare(struct queue *queue, int code)
@@ -379,6 +391,12 @@ static void divide_frames(struct queue *queue, bool transmit)
 	queue->filled = smaller(queue->receive_frames, settings->rings.fill);
 }
 
+static void fill(struct queue *queue, bool transmit)
+{
+	divide_frames(queue, transmit);
+	xsk_fill(&queue->xsk, &queue->umem, queue->filled);
+}
+
 /* UMEM and socket with a filled fill ring, not bound. Returns 0 or -errno with the sentence in queue->why. */
 static int prepare(struct queue *queue)
 {
@@ -402,8 +420,7 @@ static int prepare(struct queue *queue)
 		close_socket(queue);
 		return fail_prepare(queue, -r);
 	}
-	divide_frames(queue, transmit);
-	xsk_fill(&queue->xsk, &queue->umem, queue->filled);
+	fill(queue, transmit);
 	return 0;
 }
 
@@ -636,10 +653,16 @@ static void try_bind(struct queue *queue)
 	}
 }
 
+static void forget_renewal(struct queue *queue)
+{
+	queue->renewal = renewal_abandon(queue->renewal);
+}
+
 void queue_open(struct queue *queue)
 {
 	const struct interface *interface = queue->interface;
 
+	forget_renewal(queue);
 	queue->retry = sd_event_source_disable_unref(queue->retry);
 	if (!interface->redirect) {
 		queue->why = interface->why;
@@ -653,6 +676,7 @@ void queue_open(struct queue *queue)
 
 void queue_close(struct queue *queue, enum detach_reason reason, const char *why)
 {
+	forget_renewal(queue);
 	queue->retry = sd_event_source_disable_unref(queue->retry);
 	queue->tries = 0;
 	failure(&queue->why, ENETDOWN, "%s queue %u: %s", queue->interface->name, queue->id, why);
@@ -827,22 +851,70 @@ static void remember_former(struct queue *queue, const char *name, uid_t uid, pi
 		(void)sd_event_source_set_io_fd_own(former->exit, true);
 }
 
+static void on_renewed(void *context, struct umem umem, struct xsk xsk, int r)
+{
+	struct queue *queue = context;
+
+	queue->renewal = NULL;
+	if (r < 0) {
+		fail_prepare(queue, -r);
+		fail_open(queue, true);
+		return;
+	}
+	queue->umem = umem;
+	queue->xsk = xsk;
+	fill(queue, xsk.rings[XSK_TX].size != 0);
+	try_bind(queue);
+}
+
+/* Closes what the queue has and makes it anew, while others are served. */
+static int renew(struct queue *queue)
+{
+	const struct config_queue *settings = queue->settings;
+	struct renewal_wish wish = {
+		.old_umem = queue->umem,
+		.old_xsk = queue->xsk,
+		.frames = settings->frames,
+		.frame_size = settings->frame_size,
+		.headroom = settings->headroom,
+		.shared = is_shared(queue),
+		.transmit = somebody_may_transmit(queue),
+		.rings = settings->rings,
+	};
+	int r;
+
+	(void)snprintf(wish.device, sizeof(wish.device), "%s", queue->interface->name);
+	r = renewal_begin(&queue->renewal, queue->interface->daemon->renewer, &wish, on_renewed,
+			  queue);
+	if (r < 0)
+		return r;
+	queue->umem = UMEM_NONE;
+	queue->xsk = XSK_NONE;
+	return 0;
+}
+
 void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
 {
 	/* A socket that is still unbound, as when its bind found the queue taken, keeps no other out. */
 	const bool was_theirs = !is_shared(queue) && (queue->xsk.bound != XDPD_BIND_NONE ||
 						      !xsk_can_be_mapped(&queue->xsk));
+	/* Closing, not recycling: whoever set the state goes on from here. */
+	const bool goes_on = queue->state == XDPD_QUEUE_ATTACHED;
 
-	close_socket(queue);
+	leave_socket(queue);
 	if (was_theirs)
 		remember_former(queue, name, uid, pid);
 	else
 		forget_former(queue);
-	/* Closing, not recycling: whoever set the state goes on from here. */
-	if (queue->state != XDPD_QUEUE_ATTACHED)
-		return;
 	queue->tries = 0;
-	queue_open(queue);
+	if (goes_on && queue->interface->redirect && renew(queue) == 0) {
+		fail_held(queue, &queue->why);
+		enter(queue, XDPD_QUEUE_RELEASING);
+		return;
+	}
+	release_socket(queue);
+	if (goes_on)
+		queue_open(queue);
 }
 
 int queue_bind_late(struct queue *queue, struct failure *why)

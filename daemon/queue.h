@@ -38,6 +38,7 @@
 
 struct attachment;
 struct interface;
+struct renewal;
 struct share;
 
 /* A consumer that is gone from here but may still hold its socket: a process can't be made to close an fd. */
@@ -67,6 +68,7 @@ struct queue {
 	struct attachment *attachments; /* a list, the oldest first; exclusive: at most one */
 	struct share *share;		/* NULL: it never had shared delivery */
 	struct former_consumer former;
+	struct renewal *renewal; /* its next socket and UMEM are being made; NULL: none are */
 	sd_event_source *retry;
 	unsigned int tries;
 
