@@ -266,6 +266,8 @@ help:
 	@echo 'make bench         compare exclusive delivery with libxdp and DPDK (installs them)'
 	@echo 'make bench-handoff compare the hand-off of shared delivery with memif of DPDK'
 	@echo 'make bench-veth    compare shared delivery with libxdp and AF_PACKET'
+	@echo 'make bench-latency latency from the generator to the consumer, by load and from idle'
+	@echo 'make bench-control how long connecting, restarting and xdpctl take'
 	@echo 'make clean         remove $(BUILD)/'
 
 include tests/bench/bench.mk
