@@ -147,6 +147,57 @@ static void numbered_frames_arrive_exactly_once_and_in_order(void **state)
 	sink = sink_detach(sink);
 }
 
+static uint64_t time_in(const uint8_t *frame)
+{
+	uint64_t sent;
+
+	memcpy(&sent, frame + PACKET_UDP_PAYLOAD, sizeof(sent));
+	return be64toh(sent);
+}
+
+/* The program itself waits between those of the first rate, the sender between those of the second. */
+static void frames_sent_singly_tell_when_and_are_a_gap_apart(void **state)
+{
+	static const uint64_t rates[] = {25000, 1000};
+	const uint64_t count = 200;
+
+	(void)state;
+	require_live_frames();
+	add_pair(1);
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_fd int near = packet_open("near");
+		struct sink *sink;
+		struct traffic_result result;
+		uint8_t frame[60];
+		uint64_t first, last, seen = 1;
+
+		assert_true(near >= 0);
+		assert_ok(sink_attach(&sink, "near", XDP_PASS));
+		packet_udp(frame, sizeof(frame), NULL);
+		first = live_now_ms();
+		assert_ok(traffic_send(&(struct traffic_options){.device = "far",
+								 .frame = frame,
+								 .length = sizeof(frame),
+								 .count = count,
+								 .rate = rates[i],
+								 .singly = true,
+								 .time_at = PACKET_UDP_PAYLOAD},
+				       &result));
+		assert_int_equal(result.sent, count);
+		assert_int_equal(packet_receive(near, frame, sizeof(frame), 1000), sizeof(frame));
+		assert_in_range(time_in(frame) / 1000000, first, live_now_ms());
+		first = last = time_in(frame);
+		for (; packet_receive(near, frame, sizeof(frame), 200) == sizeof(frame); seen++) {
+			assert_true(time_in(frame) > last);
+			last = time_in(frame);
+		}
+		assert_int_equal(seen, count);
+		/* A late one may be followed by one that is on time, so it is not each gap that counts. */
+		assert_true(last - first >= (count - 2) * (1000000000 / rates[i]));
+		sink = sink_detach(sink);
+	}
+}
+
 static void frames_at_full_speed_are_accounted_for_to_the_last(void **state)
 {
 	struct traffic_result result;
@@ -296,6 +347,9 @@ static void wrong_traffic_is_refused(void **state)
 	options.number_at = 53;
 	assert_error(traffic_send(&options, &result), EINVAL);
 	options.number_at = 0;
+	options.time_at = 53;
+	assert_error(traffic_send(&options, &result), EINVAL);
+	options.time_at = 0;
 	options.cpu = CPU_SETSIZE;
 	assert_error(traffic_send(&options, &result), EINVAL);
 	options.cpu = 0;
@@ -554,6 +608,7 @@ int main(int argc, char **argv)
 		live_test(a_frame_reaches_the_queue_that_was_chosen),
 		live_test(a_pair_can_span_namespaces_and_be_changed),
 		live_test(numbered_frames_arrive_exactly_once_and_in_order),
+		live_test(frames_sent_singly_tell_when_and_are_a_gap_apart),
 		live_test(frames_at_full_speed_are_accounted_for_to_the_last),
 		live_test(frames_without_a_receiver_are_lost_and_told),
 		live_test(a_rate_is_kept_without_loss),
