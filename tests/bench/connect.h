@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What the programs have in common that attach again and again: arguments, the clock, and the longest time without a
- * frame.
- */
+/* What the programs have in common that attach again and again: arguments and pauses. */
 #ifndef TESTS_BENCH_CONNECT_H
 #define TESTS_BENCH_CONNECT_H
 
 #include <time.h>
 
+#include "tests/bench/clock.h"
 #include "tests/bench/histogram.h"
 #include "tests/bench/receiver.h"
 
@@ -52,14 +50,6 @@ static inline struct connect_options connect_options(int argc, char **argv)
 	}
 	options.device = argv[optind];
 	return options;
-}
-
-static inline uint64_t connect_now(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 static inline void connect_pause(unsigned int ms)

@@ -7,8 +7,8 @@
 #define TESTS_BENCH_LATENCY_H
 
 #include <endian.h>
-#include <time.h>
 
+#include "tests/bench/clock.h"
 #include "tests/bench/histogram.h"
 #include "tests/bench/receiver.h"
 
@@ -36,14 +36,6 @@ static inline void latency_begin(struct latency *latency, int argc, char **argv)
 	(void)sigaction(SIGUSR1, &action, NULL);
 }
 
-static inline uint64_t latency_now(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 static inline void latency_take(struct latency *latency, const void *frame, uint32_t length)
 {
 	uint64_t sent;
@@ -51,7 +43,7 @@ static inline void latency_take(struct latency *latency, const void *frame, uint
 	if (length < LATENCY_TIME_AT + sizeof(sent))
 		return;
 	memcpy(&sent, (const char *)frame + LATENCY_TIME_AT, sizeof(sent));
-	histogram_add(&latency->histogram, latency_now() - be64toh(sent));
+	histogram_add(&latency->histogram, clock_now() - be64toh(sent));
 	latency->receiver.frames++;
 }
 

@@ -22,20 +22,20 @@ static void wait_for_frame(struct xdpd *x)
 
 static void connect_once(const struct connect_options *options)
 {
-	const uint64_t begun = connect_now();
+	const uint64_t begun = clock_now();
 	uint64_t connected, attached;
 	struct xdpd *x = NULL;
 	int r = xdpd_connect(&x, options->socket, "bench");
 
 	if (r < 0)
 		receiver_die("can't connect to xdpd", r);
-	connected = connect_now();
+	connected = clock_now();
 	r = xdpd_attach(x, options->device, 0, NULL);
 	if (r < 0)
 		receiver_die(xdpd_reason(x), r);
-	attached = connect_now();
+	attached = clock_now();
 	wait_for_frame(x);
-	histogram_add(&first, connect_now() - begun);
+	histogram_add(&first, clock_now() - begun);
 	histogram_add(&connecting, connected - begun);
 	histogram_add(&attaching, attached - connected);
 	(void)xdpd_close(x);

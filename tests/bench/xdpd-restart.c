@@ -46,7 +46,7 @@ static uint64_t take_frames(struct xdpd *x, uint64_t *last)
 		return 0;
 	}
 	xdpd_rx_done(x, n);
-	now = connect_now();
+	now = clock_now();
 	without = now - *last;
 	*last = now;
 	return without;
@@ -54,10 +54,10 @@ static uint64_t take_frames(struct xdpd *x, uint64_t *last)
 
 static void receive_for(struct xdpd *x, uint64_t nanoseconds)
 {
-	const uint64_t begun = connect_now();
+	const uint64_t begun = clock_now();
 	uint64_t last = begun;
 
-	while (connect_now() - begun < nanoseconds)
+	while (clock_now() - begun < nanoseconds)
 		(void)take_frames(x, &last);
 }
 
@@ -68,11 +68,11 @@ static void kill_once(struct xdpd *x, const char *path)
 
 	if (before.pid <= 0)
 		receiver_die("the supervisor's file does not tell the pid", 0);
-	begun = looked = last = connect_now();
+	begun = looked = last = clock_now();
 	(void)kill(before.pid, SIGKILL);
-	while (!up || connect_now() - up < AFTERMATH) {
+	while (!up || clock_now() - up < AFTERMATH) {
 		const uint64_t without = take_frames(x, &last);
-		const uint64_t now = connect_now();
+		const uint64_t now = clock_now();
 		struct status status;
 
 		if (longest < without)

@@ -29,14 +29,14 @@ struct times {
 static struct times open_once(const char *device)
 {
 	const struct receiver receiver = {.device = device};
-	const uint64_t begun = connect_now();
+	const uint64_t begun = clock_now();
 	struct times times;
 	struct libxdp libxdp;
 
 	libxdp_open(&libxdp, &receiver, 0);
-	times.opening = connect_now() - begun;
+	times.opening = clock_now() - begun;
 	wait_for_frame(&libxdp);
-	times.first = connect_now() - begun;
+	times.first = clock_now() - begun;
 	libxdp_close(&libxdp);
 	return times;
 }
@@ -148,12 +148,12 @@ static void kill_again_and_again(const struct connect_options *options, char **a
 		uint64_t killed;
 
 		connect_pause(200);
-		killed = connect_now();
+		killed = clock_now();
 		(void)kill(process.pid, SIGKILL);
 		(void)waitpid(process.pid, NULL, 0);
 		(void)close(process.output);
 		process = launch_until_it_receives((char **)arguments);
-		histogram_add(&gap, connect_now() - killed);
+		histogram_add(&gap, clock_now() - killed);
 	}
 	(void)kill(process.pid, SIGKILL);
 	(void)waitpid(process.pid, NULL, 0);
