@@ -19,15 +19,16 @@
 
 /*
  * A bind that is refused with EBUSY is tried again each 3 ms for as long as the kernel most often needs to release a
- * socket, then after 6, 12, 24 ... 1000 ms, then each second; what failed for another reason, and makes its UMEM anew,
- * after 1.5, 3, 6 ... 64 s.
+ * socket, then each 20 ms, and when it seems that somebody holds the socket, each second. What failed for another reason,
+ * and makes its UMEM anew, is tried again after 1, 2, 4 ... 64 s.
  */
-#define RETRY_FIRST_MS	3
-#define RETRY_ALIKE	10 /* tries */
-#define BUSY_LAST_MS	1000
-#define FAILED_LAST_MS	64000
-#define FAILED_FIRST	(RETRY_ALIKE + 8) /* as after so many tries */
-#define RELEASING_TRIES (RETRY_ALIKE + 9) /* about 2.5 s: so somebody holds the socket */
+#define SOON_MS		3
+#define SOON_TRIES	10
+#define RELEASING_MS	20
+#define RELEASING_TRIES 130 /* about 2.4 s */
+#define BUSY_MS		1000
+#define FAILED_MS	1000
+#define FAILED_DOUBLED	6 /* times */
 
 #define RENEW_MS 2000 /* that a start waits for it, with consumers in place */
 
@@ -536,15 +537,20 @@ static int on_retry(sd_event_source *source, uint64_t now, void *context)
 	return 0;
 }
 
-static void retry_later(struct queue *queue, uint64_t longest)
+static uint64_t busy_delay(unsigned int tries)
 {
-	/* Beyond 16 doublings it is the longest anyhow. */
-	const unsigned int doublings =
-		queue->tries < RETRY_ALIKE ? 0 : smaller(queue->tries - RETRY_ALIKE + 1, 16);
-	uint64_t delay = (uint64_t)RETRY_FIRST_MS << doublings;
+	if (tries < SOON_TRIES)
+		return SOON_MS;
+	return tries < RELEASING_TRIES ? RELEASING_MS : BUSY_MS;
+}
 
-	if (delay > longest)
-		delay = longest;
+static uint64_t failed_delay(unsigned int tries)
+{
+	return (uint64_t)FAILED_MS << smaller(tries, FAILED_DOUBLED);
+}
+
+static void retry_later(struct queue *queue, uint64_t delay)
+{
 	queue->tries++;
 	queue->retry = sd_event_source_disable_unref(queue->retry);
 	(void)sd_event_add_time_relative(queue->interface->daemon->event, &queue->retry,
@@ -568,12 +574,12 @@ static void become_ready(struct queue *queue)
 static void fail_open(struct queue *queue, bool again)
 {
 	close_socket(queue);
+	/* Until now something else was tried again. */
+	if (queue->state != XDPD_QUEUE_FAILED)
+		queue->tries = 0;
 	enter(queue, XDPD_QUEUE_FAILED);
-	if (!again)
-		return;
-	if (queue->tries < FAILED_FIRST)
-		queue->tries = FAILED_FIRST;
-	retry_later(queue, FAILED_LAST_MS);
+	if (again)
+		retry_later(queue, failed_delay(queue->tries));
 }
 
 /* Whoever is handed an unbound socket can give it a TX ring and bind it, and need never say READY. */
@@ -644,7 +650,7 @@ static void try_bind(struct queue *queue)
 		fail_bind(queue, -r, &queue->why);
 		enter(queue,
 		      queue->tries < RELEASING_TRIES ? XDPD_QUEUE_RELEASING : XDPD_QUEUE_BUSY);
-		retry_later(queue, BUSY_LAST_MS);
+		retry_later(queue, busy_delay(queue->tries));
 	} else {
 		/* What the link's news or another config have to change is not tried again before. */
 		fail_bind(queue, -r, &queue->why);
@@ -828,7 +834,7 @@ static int on_former_exit(sd_event_source *source, int fd, uint32_t events, void
 	queue->former.exit = sd_event_source_disable_unref(queue->former.exit);
 	if (queue->retry) {
 		queue->tries = 0;
-		retry_later(queue, BUSY_LAST_MS);
+		retry_later(queue, busy_delay(queue->tries));
 	}
 	return 0;
 }
