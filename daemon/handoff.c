@@ -31,6 +31,17 @@ static inline void set(uint32_t *figure, uint32_t value)
 	__atomic_store_n(figure, value, __ATOMIC_RELAXED);
 }
 
+static inline uint32_t at_most(uint32_t count, uint32_t limit)
+{
+	return count < limit ? count : limit;
+}
+
+/* Entries in a row, from the next one on. */
+static inline uint32_t until_wrap(const struct xdpd_ring *ring)
+{
+	return ring->size - (ring->own & ring->mask);
+}
+
 /*
  * What a crash leaves is what was stored before it, in the order of the machine's instructions; so all that is needed
  * between two stores whose order matters is that the compiler keeps it.
@@ -125,6 +136,14 @@ void handoff_stock(struct handoff *h)
 
 /* ---- what members give back ---- */
 
+/* Frames that may still be lent. Those in transmission as they are come back to who holds them. */
+static inline uint32_t left_to_lend(const struct handoff *h)
+{
+	const uint32_t out = h->lent + h->forwarded;
+
+	return out < h->lendable ? h->lendable - out : 0;
+}
+
 static void reject_return(struct handoff *h, uint32_t slot, uint64_t frame)
 {
 	add(&h->roster->member[slot]->counters.invalid_returns, 1);
@@ -139,41 +158,99 @@ static inline uint64_t read_address(const struct xdpd_ring *ring, uint32_t index
 }
 
 /*
- * Straight into the kernel's fill ring, which has room for all of them in a row. Returns how many were valid. The order
- * of the stores in the loop is what handoff_recover() goes by.
+ * Puts what the member gave back into the kernel's fill ring, beyond what is published. Returns the holders of all of
+ * them together, or 0 if there is one that the member does not hold.
  */
-static uint32_t refill(struct handoff *h, uint32_t slot, uint32_t count)
+static uint64_t stage_returns(const struct handoff *h, uint32_t slot, uint64_t *to, uint32_t count)
 {
 	const struct xdpd_ring *returns = &h->roster->member[slot]->fill;
+	const uint64_t *const from = xdpd_ring_address(returns, returns->own);
+	const uint64_t *const holders = h->holders;
 	const uint32_t shift = h->frame_shift, end = h->receive_frames;
-	const uint64_t keep = ~SLOT(slot);
-	uint64_t *const holders = h->holders;
-	uint64_t *to = xdpd_ring_address(&h->fill, h->fill.own);
-	uint32_t freed = 0, i;
+	uint64_t each = SLOT(slot), any = 0;
 
-	for (i = 0; i < count; i++) {
-		uint64_t frame = read_address(returns, returns->own + i) >> shift;
-		uint64_t held;
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t frame = __atomic_load_n(&from[i], __ATOMIC_RELAXED) >> shift;
 
 		if (unlikely(frame >= end))
-			break;
-		held = holders[frame];
-		if (unlikely(!(held & ~keep)))
-			break;
-		/* Overwritten by the next unless this was the last holder. */
-		to[freed] = frame << shift;
-		freed += !(held & keep);
-		in_this_order();
-		h->step.freed = freed;
-		in_this_order();
-		holders[frame] = held & keep;
+			return 0;
+		each &= holders[frame];
+		any |= holders[frame];
+		to[i] = frame << shift;
 	}
+	return each ? any : 0;
+}
+
+/* Takes the member off the staged frames. Returns false if one was named twice: the second time it had gone. */
+static bool clear_bits(const struct handoff *h, uint32_t slot, const uint64_t *staged,
+		       uint32_t count)
+{
+	uint64_t *const holders = h->holders;
+	const uint32_t shift = h->frame_shift;
+	const uint64_t keep = ~SLOT(slot);
+	uint64_t each = SLOT(slot);
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t *const held = &holders[staged[i] >> shift];
+
+		each &= *held;
+		*held &= keep;
+	}
+	return each;
+}
+
+static void set_bits(const struct handoff *h, uint32_t slot, const uint64_t *staged, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		h->holders[staged[i] >> h->frame_shift] |= SLOT(slot);
+}
+
+/* Drops the staged frames that others hold. Returns how many are left. */
+static uint32_t keep_free(const struct handoff *h, uint64_t *staged, uint32_t count)
+{
+	uint32_t freed = 0;
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t address = staged[i];
+
+		/* Overwritten by the next unless nobody holds it. */
+		staged[freed] = address;
+		freed += !h->holders[address >> h->frame_shift];
+	}
+	return freed;
+}
+
+/*
+ * Straight into the kernel's fill ring, which has room for all of them in a row. Returns false, and nothing has changed,
+ * if not all are valid. By the order of the stores each frame whose last holder is gone is among those that the step
+ * names, which is what handoff_recover() goes by.
+ */
+static bool refill(struct handoff *h, uint32_t slot, uint32_t count)
+{
+	uint64_t *const staged = xdpd_ring_address(&h->fill, h->fill.own);
+	const uint64_t any = stage_returns(h, slot, staged, count);
+	uint32_t freed = count;
+
+	if (unlikely(!any))
+		return false;
+	in_this_order();
+	h->step.staged = count;
+	in_this_order();
+	if (unlikely(!clear_bits(h, slot, staged, count))) {
+		set_bits(h, slot, staged, count);
+		return false;
+	}
+	if (any != SLOT(slot))
+		freed = keep_free(h, staged, count);
 	in_this_order();
 	xdpd_ring_advance(&h->fill, freed);
 	h->recorded = h->fill.own;
 	h->with_kernel += freed;
 	h->lent -= freed;
-	return i;
+	return true;
 }
 
 /*
@@ -218,8 +295,7 @@ static uint32_t set_free(struct handoff *h, uint32_t slot, uint32_t count)
 /* Nothing else is to be minded when a frame comes back: no tap, no frame in transmission as it is. */
 static bool can_refill(struct handoff *h, uint32_t count)
 {
-	return !h->roster->taps && !h->forwarded && xdpd_ring_room(&h->fill, count) == count &&
-	       !xdpd_ring_wraps(&h->fill, count);
+	return !h->roster->taps && !h->forwarded && xdpd_ring_room(&h->fill, count) == count;
 }
 
 static void begin_collecting(struct handoff *h, uint32_t slot, uint32_t count)
@@ -228,25 +304,19 @@ static void begin_collecting(struct handoff *h, uint32_t slot, uint32_t count)
 	h->step.slot = slot;
 	h->step.member = h->roster->member[slot]->fill.own;
 	h->step.count = count;
-	h->step.freed = 0;
+	h->step.staged = 0;
 	begin_step(h, STEP_COLLECT);
 }
 
-static uint32_t collect_from(struct handoff *h, uint32_t slot)
+/* So many entries, in a row in both rings. Returns how many were valid. */
+static uint32_t collect_some(struct handoff *h, uint32_t slot, uint32_t count)
 {
 	struct handoff_member *member = h->roster->member[slot];
 	struct xdpd_ring *returns = &member->fill;
-	uint32_t count, taken;
+	uint32_t taken;
 
-	count = xdpd_ring_available(returns, COLLECT_MAX);
-	if (!count)
-		return 0;
-	if (unlikely(!xdpd_consumer_peer_is_sane(returns))) {
-		violate(h, slot, VIOLATION_FILL_INDEX);
-		return 0;
-	}
 	begin_collecting(h, slot, count);
-	taken = can_refill(h, count) ? refill(h, slot, count) : set_free(h, slot, count);
+	taken = can_refill(h, count) && refill(h, slot, count) ? count : set_free(h, slot, count);
 	if (unlikely(taken < count))
 		reject_return(h, slot,
 			      read_address(returns, returns->own + taken) >> h->frame_shift);
@@ -259,6 +329,33 @@ static uint32_t collect_from(struct handoff *h, uint32_t slot)
 	return taken;
 }
 
+/* All at once: they come from another CPU's cache, and it takes as long for many as for one. */
+static void prefetch_returns(const struct xdpd_ring *returns, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i += 64 / sizeof(uint64_t))
+		__builtin_prefetch(xdpd_ring_address(returns, returns->own + i));
+}
+
+static uint32_t collect_from(struct handoff *h, uint32_t slot)
+{
+	struct xdpd_ring *returns = &h->roster->member[slot]->fill;
+	const uint32_t count = xdpd_ring_available(returns, COLLECT_MAX);
+	uint32_t total = 0;
+
+	if (unlikely(!xdpd_consumer_peer_is_sane(returns))) {
+		violate(h, slot, VIOLATION_FILL_INDEX);
+		return 0;
+	}
+	prefetch_returns(returns, count);
+	while (total < count && is_serving(h, slot)) {
+		uint32_t some = at_most(count - total, HANDOFF_BURST);
+
+		some = at_most(some, at_most(until_wrap(returns), until_wrap(&h->fill)));
+		total += collect_some(h, slot, some);
+	}
+	return total;
+}
+
 uint32_t handoff_collect(struct handoff *h)
 {
 	uint32_t total = 0, slot;
@@ -268,15 +365,32 @@ uint32_t handoff_collect(struct handoff *h)
 	return total;
 }
 
-/* ---- what the kernel received ---- */
-
-/* Frames that may still be lent. Those in transmission as they are come back to who holds them. */
-static inline uint32_t left_to_lend(const struct handoff *h)
+/*
+ * What the member gave back can wait for more, as it holds little of what it may and most frames are in nobody's hands.
+ * Each look at its index takes a cache line from under its writes, so there is one for some hundred frames, not for each
+ * burst.
+ */
+static bool can_wait(const struct handoff *h, uint32_t slot)
 {
-	const uint32_t out = h->lent + h->forwarded;
+	const struct handoff_member *member = h->roster->member[slot];
+	const uint32_t quota = __atomic_load_n(&member->quota, __ATOMIC_RELAXED);
+	const uint32_t left = left_to_lend(h);
 
-	return out < h->lendable ? h->lendable - out : 0;
+	return left >= h->lendable / 2 && member->held < at_most(quota, left) / 4;
 }
+
+/* In a round that has frames to receive: what others may lack. */
+static uint32_t collect_due(struct handoff *h)
+{
+	uint32_t total = 0, slot;
+
+	FOR_EACH_SLOT(slot, h->serving & ~h->roster->taps)
+		if (!can_wait(h, slot))
+			total += collect_from(h, slot);
+	return total;
+}
+
+/* ---- what the kernel received ---- */
 
 /* How many of `count` frames the member gets; the others are counted by what stood in the way. */
 static uint32_t allow(struct handoff *h, uint32_t slot, uint32_t count)
@@ -384,10 +498,13 @@ static inline void lend(struct handoff *h, uint32_t frame, uint64_t holders)
 static void lend_burst(struct handoff *h)
 {
 	const struct handoff_step *step = &h->step;
+	uint64_t *const holders = h->holders;
+	const uint64_t alike = step->alike;
 	uint32_t slot;
 
+	XDPD_UNROLL
 	for (uint32_t i = 0; i < step->least; i++)
-		h->holders[step->frames[i]] = step->alike;
+		holders[step->frames[i]] = alike;
 	h->lent += step->least;
 	for (uint32_t i = step->least; i < step->count; i++)
 		lend(h, step->frames[i], step->holders[i]);
@@ -407,25 +524,42 @@ static void take_receive_step(struct handoff *h)
 	move_to(&h->rx, h->step.kernel + h->step.count);
 }
 
-/* Copies a member's part of a burst in one go; returns the sum of all lengths. */
-static uint64_t copy_entries(struct handoff_member *member, const struct xdp_desc *from,
-			     uint32_t count)
+/* For copies of 16 bytes. */
+typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
+
+static_assert(sizeof(struct xdp_desc) == sizeof(pair), "a descriptor is copied at once");
+
+/*
+ * From the last to the first: after stores that go upwards a processor fetches the lines beyond them too, which the
+ * member's own processor, reading upwards, fetches back.
+ */
+static void copy_downwards(struct xdp_desc *to, const struct xdp_desc *from, uint32_t count)
 {
-	struct xdp_desc *to = xdpd_ring_desc(&member->rx, member->rx.own);
+	pair *const t = (pair *)to;
+	const pair *const f = (const pair *)from;
+
+	XDPD_UNROLL
+	while (count--)
+		t[count] = f[count];
+}
+
+/* A member's part of a burst. */
+static void copy_entries(struct handoff_member *member, const struct xdp_desc *from, uint32_t count)
+{
+	const uint32_t first = at_most(count, until_wrap(&member->rx));
+
+	copy_downwards(xdpd_ring_desc(&member->rx, member->rx.own), from, first);
+	if (unlikely(first < count))
+		copy_downwards(member->rx.entries, from + first, count - first);
+}
+
+static uint64_t count_bytes(const struct xdp_desc *burst, uint32_t count)
+{
 	uint64_t bytes = 0;
 
-	if (xdpd_ring_wraps(&member->rx, count)) {
-		for (uint32_t i = 0; i < count; i++) {
-			*xdpd_ring_desc(&member->rx, member->rx.own + i) = from[i];
-			bytes += from[i].len;
-		}
-		return bytes;
-	}
 	XDPD_UNROLL
-	for (uint32_t i = 0; i < count; i++) {
-		to[i] = from[i];
-		bytes += from[i].len;
-	}
+	for (uint32_t i = 0; i < count; i++)
+		bytes += burst[i].len;
 	return bytes;
 }
 
@@ -448,6 +582,7 @@ static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint3
 {
 	const uint64_t taps = takers & h->roster->taps;
 	const uint64_t borrowers = takers & ~taps;
+	const uint64_t bytes = count_bytes(burst, count);
 	uint32_t got[ROSTER_MEMBERS];
 	uint32_t least = borrowers ? count : 0, slot;
 
@@ -457,8 +592,9 @@ static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint3
 		got[slot] = allow(h, slot, count);
 		if (got[slot] < least)
 			least = got[slot];
-		member->staged_bytes = copy_entries(member, burst, got[slot]);
+		copy_entries(member, burst, got[slot]);
 		member->staged = got[slot];
+		member->staged_bytes = got[slot] == count ? bytes : count_bytes(burst, got[slot]);
 		write_down(h, slot, got[slot], count - got[slot]);
 	}
 	h->step.alike = borrowers;
@@ -628,11 +764,20 @@ static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint
 		distribute_to_tap(h, &routing, slot, burst);
 }
 
+static void note_frames(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
+{
+	const uint32_t shift = h->frame_shift;
+	uint32_t *const frames = h->step.frames;
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++)
+		frames[i] = (uint32_t)(burst[i].addr >> shift);
+}
+
 uint32_t handoff_receive(struct handoff *h)
 {
-	const uint32_t until_wrap = h->rx.size - (h->rx.own & h->rx.mask);
-	uint32_t count = xdpd_ring_available(&h->rx, until_wrap < HANDOFF_BURST ? until_wrap
-										: HANDOFF_BURST);
+	const uint32_t count =
+		xdpd_ring_available(&h->rx, at_most(until_wrap(&h->rx), HANDOFF_BURST));
 	const struct xdp_desc *burst = xdpd_ring_desc(&h->rx, h->rx.own);
 
 	if (!count)
@@ -643,8 +788,7 @@ uint32_t handoff_receive(struct handoff *h)
 	h->step.counters.bursts = h->counters.bursts + 1;
 	h->step.counters.packets = h->counters.packets + count;
 	h->step.counters.unclaimed = h->counters.unclaimed;
-	for (uint32_t i = 0; i < count; i++)
-		h->step.frames[i] = frame_of(h, burst[i].addr);
+	note_frames(h, burst, count);
 	if (h->roster->classified)
 		receive_marked(h, burst, count);
 	else
@@ -1104,9 +1248,14 @@ void handoff_adopt(struct handoff *h, const struct roster *roster)
 
 /* ---- all of it ---- */
 
+static bool has_entries(struct xdpd_ring *ring)
+{
+	return ring->size && xdpd_ring_available(ring, 1);
+}
+
 uint32_t handoff_run(struct handoff *h)
 {
-	uint32_t moved = handoff_collect(h);
+	uint32_t moved = has_entries(&h->rx) ? collect_due(h) : handoff_collect(h);
 
 	handoff_stock(h);
 	moved += handoff_receive(h);
@@ -1119,11 +1268,6 @@ static void set_flags(const struct xdpd_ring *ring, uint32_t flags)
 {
 	if (ring->size)
 		__atomic_store_n(ring->flags, flags, __ATOMIC_RELAXED);
-}
-
-static bool has_entries(struct xdpd_ring *ring)
-{
-	return ring->size && xdpd_ring_available(ring, 1);
 }
 
 /* Whether a round would take an entry off the member's TX ring, or the member for what is there. */
@@ -1332,7 +1476,7 @@ static bool is_plausible(const struct handoff *h, const struct handoff_memory *m
 	case STEP_RECEIVE:
 		return step->count <= HANDOFF_BURST && step->least <= step->count;
 	case STEP_COLLECT:
-		return step->count <= COLLECT_MAX && step->freed <= step->count &&
+		return step->count <= HANDOFF_BURST && step->staged <= step->count &&
 		       step->slot < ROSTER_MEMBERS;
 	case STEP_PREPARE:
 	case STEP_TRANSMIT:
@@ -1450,8 +1594,8 @@ static bool step_is_sound(const struct handoff *h, bool fresh)
 		       (fresh || (is_where(step, h->rx.own) && is_received(h)));
 	case STEP_COLLECT:
 		return fresh || h->fill.own != step->kernel ||
-		       (are_frames(h, step->kernel, step->freed) &&
-			step->freed <= h->fill.size - (h->fill.own - h->fill.peer));
+		       (are_frames(h, step->kernel, step->staged) &&
+			step->staged <= h->fill.size - (h->fill.own - h->fill.peer));
 	case STEP_PREPARE:
 		return names_frames(h) && (fresh || (h->tx.size && h->tx.own == step->kernel));
 	case STEP_TRANSMIT:
@@ -1468,18 +1612,18 @@ static bool step_is_sound(const struct handoff *h, bool fresh)
 	}
 }
 
-/* Entries written and not published: their frames are in no ring and with nobody. */
-static void publish_freed(struct handoff *h)
+/* Written into the fill ring and not published: what has no holder any more is in no ring and with nobody. */
+static void free_staged(struct handoff *h)
 {
-	uint32_t freed = h->step.freed;
-
 	if (h->fill.own != h->step.kernel)
 		return;
-	/* The last one's holder is taken off after it is counted. */
-	if (freed &&
-	    h->holders[frame_of(h, *xdpd_ring_address(&h->fill, h->step.kernel + freed - 1))])
-		freed--;
-	move_to(&h->fill, h->step.kernel + freed);
+	for (uint32_t i = 0; i < h->step.staged; i++) {
+		const uint32_t frame =
+			frame_of(h, *xdpd_ring_address(&h->fill, h->step.kernel + i));
+
+		if (!h->holders[frame])
+			h->free[frame] = 1;
+	}
 }
 
 /* Some of the entries were taken: what the member does not hold any more is no lie of its. */
@@ -1519,7 +1663,7 @@ static void finish_step(struct handoff *h, bool fresh)
 		break;
 	case STEP_COLLECT:
 		if (!fresh)
-			publish_freed(h);
+			free_staged(h);
 		collect_rest(h);
 		break;
 	case STEP_PREPARE:

@@ -127,8 +127,7 @@ struct handoff_step {
 	uint32_t count;	 /* entries of that ring; COLLECT: of the member's fill ring */
 	uint32_t slot;	 /* COLLECT */
 	uint32_t member; /* COLLECT: our index of the member's fill ring, when it began */
-	uint32_t
-		freed; /* COLLECT: entries written beyond fill.own; the last frame may not be taken back yet */
+	uint32_t staged; /* COLLECT: entries written beyond fill.own; those without a holder are free */
 	uint64_t slots; /* whose `next` counts */
 	uint64_t alike; /* RECEIVE: who is lent the first `least` frames */
 	uint32_t least;

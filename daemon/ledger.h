@@ -19,7 +19,7 @@
 #include "daemon/handoff.h"
 
 /* Grows with every change of struct handoff, struct handoff_member or the arrays. */
-#define LEDGER_LAYOUT 1
+#define LEDGER_LAYOUT 2
 
 #define LEDGER_MEMBERS (2 * ROSTER_MEMBERS)
 
