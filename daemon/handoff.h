@@ -169,6 +169,7 @@ struct handoff {
 	const struct roster *roster;
 	uint64_t before_socket; /* packets that were received by sockets before this one */
 	uint64_t unmarked; /* of the roster, for the first one after a crash: see roster.h */
+	uint32_t balanced; /* groups of the roster that split their frames among members */
 	uint64_t serving; /* slots of members without violation */
 	uint64_t wake; /* slots of members that asked to be woken: whoever wakes them clears it */
 	uint64_t
