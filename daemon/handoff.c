@@ -553,11 +553,25 @@ static void copy_entries(struct handoff_member *member, const struct xdp_desc *f
 		copy_downwards(member->rx.entries, from + first, count - first);
 }
 
+/* Writes down which frames the burst has; returns how many bytes. */
+static uint64_t note_frames(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
+{
+	const uint32_t shift = h->frame_shift;
+	uint32_t *const frames = h->step.frames;
+	uint64_t bytes = 0;
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		frames[i] = (uint32_t)(burst[i].addr >> shift);
+		bytes += burst[i].len;
+	}
+	return bytes;
+}
+
 static uint64_t count_bytes(const struct xdp_desc *burst, uint32_t count)
 {
 	uint64_t bytes = 0;
 
-	XDPD_UNROLL
 	for (uint32_t i = 0; i < count; i++)
 		bytes += burst[i].len;
 	return bytes;
@@ -576,13 +590,12 @@ static void write_tap_burst(struct handoff *h, uint32_t slot, const struct xdp_d
 	write_down(h, slot, 0, 0);
 }
 
-/* Each of the members gets the whole burst, or as much of its beginning as it may. */
+/* Each of the members gets the whole burst, of so many bytes, or as much of its beginning as it may. */
 static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint32_t count,
-			  uint64_t takers)
+			  uint64_t bytes, uint64_t takers)
 {
 	const uint64_t taps = takers & h->roster->taps;
 	const uint64_t borrowers = takers & ~taps;
-	const uint64_t bytes = count_bytes(burst, count);
 	uint32_t got[ROSTER_MEMBERS];
 	uint32_t least = borrowers ? count : 0, slot;
 
@@ -765,7 +778,8 @@ static void distribute_to_tap(struct handoff *h, const struct routing *routing, 
 	write_down(h, slot, 0, 0);
 }
 
-static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
+static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint32_t count,
+			   uint64_t bytes)
 {
 	struct routing routing;
 	uint64_t borrowers, lendable;
@@ -773,7 +787,7 @@ static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint
 
 	read_marks(h, burst, count, &routing);
 	if (routing.any == routing.all && routing.any) {
-		receive_alike(h, burst, count, routing.any);
+		receive_alike(h, burst, count, bytes, routing.any);
 		return;
 	}
 	turn_routing(&routing, count);
@@ -787,21 +801,12 @@ static void receive_marked(struct handoff *h, const struct xdp_desc *burst, uint
 		distribute_to_tap(h, &routing, slot, burst);
 }
 
-static void note_frames(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
-{
-	const uint32_t shift = h->frame_shift;
-	uint32_t *const frames = h->step.frames;
-
-	XDPD_UNROLL
-	for (uint32_t i = 0; i < count; i++)
-		frames[i] = (uint32_t)(burst[i].addr >> shift);
-}
-
 uint32_t handoff_receive(struct handoff *h)
 {
 	const uint32_t count =
 		xdpd_ring_available(&h->rx, at_most(until_wrap(&h->rx), HANDOFF_BURST));
 	const struct xdp_desc *burst = xdpd_ring_desc(&h->rx, h->rx.own);
+	uint64_t bytes;
 
 	if (!count)
 		return 0;
@@ -811,11 +816,11 @@ uint32_t handoff_receive(struct handoff *h)
 	h->step.counters.bursts = h->counters.bursts + 1;
 	h->step.counters.packets = h->counters.packets + count;
 	h->step.counters.unclaimed = h->counters.unclaimed;
-	note_frames(h, burst, count);
+	bytes = note_frames(h, burst, count);
 	if (h->roster->classified)
-		receive_marked(h, burst, count);
+		receive_marked(h, burst, count, bytes);
 	else
-		receive_alike(h, burst, count, h->roster->unmarked & h->serving);
+		receive_alike(h, burst, count, bytes, h->roster->unmarked & h->serving);
 	begin_step(h, STEP_RECEIVE);
 	take_receive_step(h);
 	end_step(h);
