@@ -5,6 +5,11 @@
 BENCH_PACKAGES := iproute2 ethtool util-linux libxdp-dev dpdk-dev valgrind gnuplot-nox
 BENCH_PEERS    := $(patsubst tests/bench/peers/%.c,$(BUILD)/bench/peers/%,$(wildcard tests/bench/peers/*.c))
 
+# DPDK's ring is inlined, so its user is compiled as DPDK says.
+$(BUILD)/obj/tests/bench/peers/rte-ring.o: CPPFLAGS += $(shell $(PKG_CONFIG) --cflags libdpdk 2>/dev/null)
+$(BUILD)/bench/peers/rte-ring: $(BUILD)/obj/tests/bench/peers/rte-ring.o | $(BUILD)/bench/peers/
+	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ -lrte_ring -lrte_eal
+
 $(BUILD)/bench/peers/%: $(BUILD)/obj/tests/bench/peers/%.o $(BUILD)/libxdpd.a | $(BUILD)/bench/peers/
 	$(CC) -pie $(ALL_LDFLAGS) $^ -o $@ -lxdp -lbpf
 

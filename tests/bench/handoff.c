@@ -26,9 +26,9 @@
 #define QUOTA	   1536 /* half of what can be lent */
 #define LENGTH	   64
 
-#define GROUPS_MAX 3
-#define EPOCH	   7
-#define ROUNDS	   64 /* of the loop, between two looks at the clock */
+#define CONSUMERS_MAX 4
+#define EPOCH	      7
+#define ROUNDS	      64 /* of the loop, between two looks at the clock */
 
 #define NSEC_PER_SEC 1000000000ull
 
@@ -41,6 +41,7 @@ struct shared_member {
 	struct index rx_producer, rx_consumer, rx_flags;
 	struct index fill_producer, fill_consumer, fill_flags;
 	uint64_t frames __attribute__((aligned(64)));
+	uint64_t seen; /* the sum of a tap's frames' first bytes: each was looked at */
 	struct xdp_desc rx[RING] __attribute__((aligned(64)));
 	uint64_t fill[FRAMES];
 };
@@ -48,7 +49,7 @@ struct shared_member {
 /* Mapped by all processes. */
 struct shared {
 	struct index stopped, ready;
-	struct shared_member members[GROUPS_MAX];
+	struct shared_member members[CONSUMERS_MAX];
 	uint8_t umem[(size_t)FRAMES * FRAME_SIZE] __attribute__((aligned(4096)));
 };
 
@@ -61,9 +62,10 @@ struct kernel {
 };
 
 struct mode {
-	const char *name;
-	uint32_t groups;
+	const char *name, *meaning;
+	uint32_t consumers, groups; /* as many members each, if there are more consumers */
 	bool marked; /* groups and hash are read from the metadata before each frame */
+	bool tap;    /* the last one is a tap */
 };
 
 struct figures {
@@ -72,22 +74,26 @@ struct figures {
 };
 
 static const struct mode modes[] = {
-	{"one", 1, false},
-	{"three", 3, false},
-	{"marked", 1, true},
+	{"one", "one group of one member", 1, 1, false, false},
+	{"two", "two such groups", 2, 2, false, false},
+	{"three", "three", 3, 3, false, false},
+	{"four", "four", 4, 4, false, false},
+	{"tap", "one group, and a tap beside it", 2, 2, false, true},
+	{"marked", "one group, told by the metadata before each frame", 1, 1, true, false},
+	{"members-2", "one group of two members, told by the metadata", 2, 1, true, false},
+	{"members-4", "one group of four", 4, 1, true, false},
 };
 
 static struct kernel kernel;
 static struct roster roster;
 static const struct roster nobody;
-static struct handoff_member members[GROUPS_MAX];
+static struct handoff_member members[CONSUMERS_MAX];
 
 __attribute__((noreturn)) static void misused(void)
 {
-	(void)fprintf(stderr, "usage: handoff one|three|marked SECONDS\n"
-			      "  one     one group\n"
-			      "  three   three groups of one member\n"
-			      "  marked  one group, told by the metadata before each frame\n");
+	(void)fprintf(stderr, "usage: handoff MODE SECONDS\n");
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
+		(void)fprintf(stderr, "  %-10s %s\n", modes[i].name, modes[i].meaning);
 	exit(1);
 }
 
@@ -102,7 +108,7 @@ static uint64_t now_ns(void)
 /* ---- CPUs ---- */
 
 struct cpus {
-	int ids[1 + GROUPS_MAX];
+	int ids[1 + CONSUMERS_MAX];
 	uint32_t n; /* that there are, and are needed */
 };
 
@@ -159,9 +165,41 @@ static void consume(struct shared *shared, struct shared_member *member, bool al
 	}
 }
 
-/* Consumer i runs on CPU 1 + i, or, where there are fewer, on one of the others in turn. */
-static void start_consumers(struct shared *shared, const struct cpus *cpus, uint32_t count)
+/*
+ * A tap gives nothing back. It looks at the frames where they lie; the library's copies them, which is no matter of the
+ * loop's. What it is too late for it passes over.
+ */
+static void look_on(struct shared *shared, struct shared_member *member, bool alone)
 {
+	struct xdpd_ring rx;
+	uint64_t frames = 0, seen = 0;
+
+	xdpd_ring_join(&rx, member->rx, RING, &member->rx_consumer.at, &member->rx_producer.at,
+		       &member->rx_flags.at);
+	(void)__atomic_fetch_add(&shared->ready.at, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&shared->stopped.at, __ATOMIC_RELAXED)) {
+		uint32_t count = xdpd_ring_available(&rx, BURST);
+
+		if (!count && !alone)
+			(void)sched_yield();
+		if (!xdpd_consumer_peer_is_sane(&rx)) {
+			rx.own = rx.peer - BURST;
+			continue;
+		}
+		for (uint32_t i = 0; i < count; i++)
+			seen += shared->umem[__atomic_load_n(&xdpd_ring_desc(&rx, rx.own + i)->addr,
+							     __ATOMIC_RELAXED)];
+		rx.own += count;
+		frames += count;
+		__atomic_store_n(&member->frames, frames, __ATOMIC_RELAXED);
+	}
+	member->seen = seen;
+}
+
+/* Consumer i runs on CPU 1 + i, or, where there are fewer, on one of the others in turn. */
+static void start_consumers(struct shared *shared, const struct cpus *cpus, const struct mode *mode)
+{
+	const uint32_t count = mode->consumers;
 	const bool alone = cpus->n > count;
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -171,7 +209,10 @@ static void start_consumers(struct shared *shared, const struct cpus *cpus, uint
 			receiver_die("can't start a consumer", errno);
 		if (pid == 0) {
 			run_on(cpus->ids[1 + i % (cpus->n - 1)]);
-			consume(shared, &shared->members[i], alone);
+			if (mode->tap && i == count - 1)
+				look_on(shared, &shared->members[i], alone);
+			else
+				consume(shared, &shared->members[i], alone);
 			_exit(0);
 		}
 	}
@@ -266,26 +307,38 @@ static void kernel_begin(struct handoff *ret, struct shared *shared)
 
 /* ---- the daemon ---- */
 
+/* Groups of one member each, or one group whose members have every n-th bucket. */
+static void make_roster(const struct mode *mode)
+{
+	roster.generation = 1;
+	roster.members = (UINT64_C(1) << mode->consumers) - 1;
+	roster.unmarked = (UINT64_C(1) << mode->groups) - 1;
+	roster.groups = (uint32_t)roster.unmarked;
+	roster.taps = mode->tap ? UINT64_C(1) << (mode->consumers - 1) : 0;
+	roster.classified = mode->marked;
+	roster.epoch = EPOCH;
+	for (uint32_t group = 0; group < mode->groups; group++)
+		for (uint32_t i = 0; i < ROSTER_BUCKETS; i++)
+			roster.choice[group][i] =
+				(uint8_t)(mode->groups > 1 ? group : i % mode->consumers);
+}
+
 static void join_members(struct handoff *handoff, struct shared *shared, const struct mode *mode)
 {
-	for (uint32_t i = 0; i < mode->groups; i++) {
+	make_roster(mode);
+	for (uint32_t i = 0; i < mode->consumers; i++) {
 		struct shared_member *theirs = &shared->members[i];
 
 		xdpd_ring_join(&members[i].rx, theirs->rx, RING, &theirs->rx_producer.at,
 			       &theirs->rx_consumer.at, &theirs->rx_flags.at);
-		xdpd_ring_join(&members[i].fill, theirs->fill, FRAMES, &theirs->fill_consumer.at,
-			       &theirs->fill_producer.at, &theirs->fill_flags.at);
+		if (!(roster.taps >> i & 1))
+			xdpd_ring_join(&members[i].fill, theirs->fill, FRAMES,
+				       &theirs->fill_consumer.at, &theirs->fill_producer.at,
+				       &theirs->fill_flags.at);
 		members[i].quota = QUOTA;
 		members[i].socket_fd = -1;
 		roster.member[i] = &members[i];
-		roster.members |= UINT64_C(1) << i;
-		memset(roster.choice[i], (int)i, sizeof(roster.choice[i]));
 	}
-	roster.generation = 1;
-	roster.groups = (uint32_t)roster.members;
-	roster.unmarked = roster.members;
-	roster.classified = mode->marked;
-	roster.epoch = EPOCH;
 	handoff_adopt(handoff, &roster);
 }
 
@@ -293,7 +346,7 @@ static struct figures count(const struct handoff *handoff, const struct shared *
 {
 	struct figures figures = {.taken = handoff->counters.packets};
 
-	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
+	for (uint32_t i = 0; i < CONSUMERS_MAX; i++) {
 		figures.delivered += __atomic_load_n(&shared->members[i].frames, __ATOMIC_RELAXED);
 		figures.ring_full += members[i].counters.dropped_ring_full;
 		figures.quota += members[i].counters.dropped_quota;
@@ -337,7 +390,7 @@ static void print(const struct mode *mode, const struct cpus *cpus, const struct
 		     (unsigned long long)(to->delivered - from->delivered),
 		     (unsigned long long)drops,
 		     (double)(to->nanoseconds - from->nanoseconds) / (double)NSEC_PER_SEC);
-	(void)printf("consumers %u on %u CPU%s\n", mode->groups, cpus->n - 1,
+	(void)printf("consumers %u on %u CPU%s\n", mode->consumers, cpus->n - 1,
 		     cpus->n > 2 ? "s" : "");
 }
 
@@ -355,7 +408,7 @@ int main(int argc, char **argv)
 			mode = &modes[i];
 	if (!mode || !(seconds > 0))
 		misused();
-	cpus = find_cpus(1 + mode->groups);
+	cpus = find_cpus(1 + mode->consumers);
 	run_on(cpus.ids[0]);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -363,7 +416,7 @@ int main(int argc, char **argv)
 		receiver_die("no memory", errno);
 	(void)printf("kernel_ns %.2f\n", kernel_cost());
 	(void)fflush(stdout);
-	start_consumers(shared, &cpus, mode->groups);
+	start_consumers(shared, &cpus, mode);
 	kernel_begin(&handoff, shared);
 	join_members(&handoff, shared, mode);
 	run_for(&handoff, 0.05);
