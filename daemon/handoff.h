@@ -231,6 +231,8 @@ void handoff_adopt(struct handoff *handoff, const struct roster *roster);
 /*
  * One round of everything: what members gave back, what the kernel received, what members send, what the kernel
  * has sent. Returns how many entries were moved; 0: there was nothing to do.
+ *
+ * As long as frames arrive, what a member gave back waits until it counts as holding a quarter of what it may.
  */
 uint32_t handoff_run(struct handoff *handoff);
 
