@@ -505,6 +505,59 @@ static void return_badly(uint64_t address, enum violation violation, bool with_t
 	rig_end(&rig);
 }
 
+static void what_comes_back_waits_only_while_frames_arrive_and_its_member_holds_little(void **state)
+{
+	struct player *player;
+
+	(void)state;
+	make_receiving(256);
+	player = rig_add(&rig, 0, &(struct player_options){.quota = 40});
+	adopt();
+	receive(4);
+	player_return(player, player_read(player));
+	rig_arrive(&rig, 4);
+	run();
+	assert_int_equal(player->member.counters.returned, 0);
+	/* Nothing arrived: there is time. */
+	run();
+	assert_int_equal(player->member.counters.returned, 1);
+	/* A quarter of its quota. */
+	receive(3);
+	player_return(player, player_read(player));
+	rig_arrive(&rig, 1);
+	run();
+	assert_int_equal(player->member.counters.returned, 2);
+	assert_all_serve();
+	assert_nothing_is_lost();
+}
+
+static void who_holds_little_of_a_long_quota_waits_no_longer_when_frames_are_few(void **state)
+{
+	struct player *one, *other;
+
+	(void)state;
+	make_receiving(64);
+	one = add(0);
+	other = add(1);
+	rig_group(&rig, 0, 0);
+	rig_group(&rig, 1, 1);
+	adopt();
+	rig_arrives_marked(&rig, 1, 0);
+	run();
+	player_return(one, player_read(one));
+	/* More than half of what may be lent is with the other. */
+	for (int i = 0; i < 30; i++)
+		rig_arrives_marked(&rig, 2, 0);
+	run();
+	assert_int_equal(other->member.held, 30);
+	assert_int_equal(one->member.counters.returned, 0);
+	rig_arrives_marked(&rig, 2, 0);
+	run();
+	assert_int_equal(one->member.counters.returned, 1);
+	assert_all_serve();
+	assert_nothing_is_lost();
+}
+
 static void a_bad_return_ejects_its_member_alone_and_loses_nothing(void **state)
 {
 	static const struct bad_return bad[] = {
@@ -932,6 +985,8 @@ int main(void)
 		TEST(a_returned_frame_is_the_kernels_again_with_the_next_round),
 		TEST(a_thousand_frames_come_back_in_several_rounds_over_the_rings_end),
 		TEST(no_more_returns_are_taken_in_a_round_than_keep_nobody_waiting),
+		TEST(what_comes_back_waits_only_while_frames_arrive_and_its_member_holds_little),
+		TEST(who_holds_little_of_a_long_quota_waits_no_longer_when_frames_are_few),
 		TEST(a_bad_return_ejects_its_member_alone_and_loses_nothing),
 		TEST(a_frame_that_another_holds_cannot_be_given_back),
 		TEST(an_index_out_of_bounds_of_any_ring_ejects_its_member_alone),
