@@ -271,22 +271,12 @@ static bool spun_enough(struct worker *worker)
 	       __atomic_load_n(&worker->spin_usecs, __ATOMIC_RELAXED) * NSEC_PER_USEC;
 }
 
-static inline void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 static void *run(void *context)
 {
 	struct worker *worker = context;
 	struct handoff *handoff = worker->handoff;
 	struct patience patience = PATIENCE;
 	uint32_t rounds = 0;
-	bool woke = false;
 
 	__atomic_store_n(&worker->tid, (uint32_t)gettid(), __ATOMIC_RELAXED);
 	worker->mark = now_ns();
@@ -301,10 +291,8 @@ static void *run(void *context)
 			continue;
 		}
 		moved = handoff_run(handoff);
-		if (handoff->wake) {
+		if (handoff->wake)
 			wake_members(worker);
-			woke = true;
-		}
 		if (handoff->violated)
 			tell_violations(worker);
 		wake_kernel(worker);
@@ -318,12 +306,11 @@ static void *run(void *context)
 			continue;
 		}
 		if (!spun_enough(worker)) {
-			/* Who was woken may have to run on this CPU, and would wait until all spinning is over. */
-			if (woke)
-				(void)sched_yield();
-			else
-				relax();
-			woke = false;
+			/*
+			 * Members may have to run on this CPU, where there are few: better now, while there is nothing
+			 * to do, than when their rings are full. Where nobody waits for it, it is a short call.
+			 */
+			(void)sched_yield();
 			continue;
 		}
 		if (!handoff->wake && handoff_doze(handoff))
