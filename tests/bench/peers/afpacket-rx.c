@@ -54,6 +54,15 @@ static void ring_open(struct ring *ret, const char *device)
 	*ret = ring;
 }
 
+/* The members of a fanout group split the frames by flow. */
+static void ring_join(const struct ring *ring, int group)
+{
+	const int fanout = group | PACKET_FANOUT_HASH << 16;
+
+	if (setsockopt(ring->fd, SOL_PACKET, PACKET_FANOUT, &fanout, sizeof(fanout)) < 0)
+		receiver_die("can't join the fanout group", errno);
+}
+
 /* A block's frames, each one's first byte, and the block back. Returns how many. */
 static uint32_t ring_burst(struct receiver *receiver, struct ring *ring)
 {
@@ -85,6 +94,8 @@ int main(int argc, char **argv)
 	struct ring ring;
 
 	ring_open(&ring, receiver.device);
+	if (receiver.fanout)
+		ring_join(&ring, receiver.fanout);
 	receiver_ready();
 	while (!receiver_stopped) {
 		struct pollfd readable = {.fd = ring.fd, .events = POLLIN};

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #include "tests/bench/connect.h"
-#include "tests/bench/peers/open.h"
+#include "tests/bench/peers/socket.h"
 
 extern char **environ;
 

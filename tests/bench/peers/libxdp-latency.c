@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* libxdp-latency: how old frames of queue 0 of a device are that come by libxdp. -w: sleeps by poll(). */
 #include "tests/bench/latency.h"
-#include "tests/bench/peers/open.h"
+#include "tests/bench/peers/socket.h"
 
 /* As libxdp_burst(), but for what it does with a frame. */
 static uint32_t take_burst(struct latency *latency, struct libxdp_rings *rings)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A socket of queue 0 by libxdp, with its own XDP program and default sizes. */
-#ifndef TESTS_BENCH_PEERS_OPEN_H
-#define TESTS_BENCH_PEERS_OPEN_H
+#ifndef TESTS_BENCH_PEERS_SOCKET_H
+#define TESTS_BENCH_PEERS_SOCKET_H
 
 #include <errno.h>
 #include <linux/if_link.h>
@@ -16,8 +16,6 @@
 
 struct libxdp {
 	struct libxdp_rings rings;
-	struct xsk_ring_cons completion;
-	struct xsk_ring_prod tx;
 	struct xsk_umem *umem;
 	struct xsk_socket *socket;
 };
@@ -50,12 +48,12 @@ static inline void libxdp_open(struct libxdp *ret, const struct receiver *receiv
 	rings->umem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (rings->umem == MAP_FAILED)
 		receiver_die("no memory", errno);
-	r = xsk_umem__create(&ret->umem, rings->umem, size, &rings->fill, &ret->completion, NULL);
+	r = xsk_umem__create(&ret->umem, rings->umem, size, &rings->fill, &rings->completion, NULL);
 	if (r < 0)
 		receiver_die("can't make the UMEM", r);
 	fill_all(&rings->fill);
 	r = xsk_socket__create(&ret->socket, receiver->device, 0, ret->umem, &rings->rx,
-			       transmits ? &ret->tx : NULL, &config);
+			       transmits ? &rings->tx : NULL, &config);
 	if (r < 0)
 		receiver_die("can't make the socket", r);
 	rings->fd = xsk_socket__fd(ret->socket);
