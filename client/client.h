@@ -63,6 +63,8 @@ struct xdpd_client {
 	uint32_t headroom;
 	uint32_t filled;
 	uint32_t rx_start, fill_start; /* the rings' indices at the attach */
+	uint32_t coalesce_usecs;
+	uint32_t waited_at; /* RX index at the last xdpd_wait() */
 	uint64_t umem_size;
 	struct xdp_statistics before; /* the socket's counters at the attach */
 	struct xdpd_mapping mappings[XDPD_MAPPINGS_MAX];

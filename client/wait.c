@@ -128,10 +128,47 @@ static int put_up_with(struct xdpd_client *client, int error)
 	return error == -ENETDOWN && client->reattach.limit_ms ? 1 : error;
 }
 
+/*
+ * Whether to let frames gather: it received some since it last slept, so more are likely to come, and its ring has room
+ * for them.
+ */
+static bool may_gather(struct xdpd_client *client, int ready, int timeout_ms)
+{
+	const struct xdpd_ring *rx = &client->x.rx;
+	const bool received = rx->own != client->waited_at;
+
+	client->waited_at = rx->own;
+	return client->coalesce_usecs && received && !client->raw && !client->fd_wanted &&
+	       timeout_ms != 0 && (ready == 0 || ready == XDPD_WAIT_RX) &&
+	       xdpd_entries_produced_by_peer(rx) < rx->size / 2;
+}
+
+/* Not to be woken by frames is just not to ask for it: only what the daemon says cuts this short. */
+static void gather(struct xdpd_client *client, uint64_t deadline)
+{
+	struct pollfd fd = {.fd = client->connection.fd, .events = POLLIN};
+	const int left = xdpd_milliseconds_until(deadline);
+	uint64_t usecs = client->coalesce_usecs;
+	struct timespec time;
+
+	if (left >= 0 && usecs > (uint64_t)left * 1000)
+		usecs = (uint64_t)left * 1000;
+	time = (struct timespec){.tv_sec = (time_t)(usecs / 1000000),
+				 .tv_nsec = (long)(usecs % 1000000) * 1000};
+	if (ppoll(&fd, 1, &time, NULL) == 1)
+		xdpd_connection_listen(&client->connection);
+}
+
 static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
 {
 	int retry = RETRY_MIN;
 	int r = look(client);
+
+	/* What has to be tried again soon keeps it awake. */
+	if (may_gather(client, r, timeout_ms) && settle(client) == 0) {
+		gather(client, deadline);
+		r = look(client);
+	}
 
 	/* A program that takes no events still hears the end, and lets the daemon send on. */
 	if (r > 0 && r & XDPD_WAIT_EVENT) {

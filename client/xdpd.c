@@ -18,6 +18,8 @@ static_assert(offsetof(struct xdpd_stats, zero) + sizeof(uint32_t) == XDPD_STATS
 			      offsetof(struct xdpd_attach_options, snap_length),
 	      "the first version's size never changes");
 
+#define COALESCE_USECS_MAX 1000000
+
 static size_t smaller(size_t a, size_t b)
 {
 	return a < b ? a : b;
@@ -170,7 +172,7 @@ static int take_options(struct xdpd_attach_options *ret, const struct xdpd_attac
 		if (bytes[i])
 			return -E2BIG;
 	memcpy(ret, options, smaller(options->size, sizeof(*ret)));
-	return 0;
+	return ret->coalesce_usecs > COALESCE_USECS_MAX ? -EINVAL : 0;
 }
 
 static int take_request(struct xdpd_attach_request *ret, const char *device, uint32_t queue,
@@ -296,8 +298,10 @@ int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,
 	/* An answer that comes too late would lease a queue to nobody. */
 	if (client->connection.ended)
 		xdpd_connection_close(&client->connection, client->connection.ended);
-	if (r == 0)
+	if (r == 0) {
+		client->coalesce_usecs = taken.coalesce_usecs;
 		xdpd_reattach_prepare(client, &request, &taken);
+	}
 	return r;
 }
 

@@ -112,8 +112,16 @@ struct xdpd_attach_options {
 	uint32_t zero;
 	/* how long to try to have an attachment again that has ended; negative: for ever, 0: not at all */
 	int32_t reattach_ms;
-	uint32_t zero_too;
+	uint32_t coalesce_usecs; /* how long xdpd_wait() lets frames gather; 0: not at all */
 };
+
+/*
+ * With `coalesce_usecs` a program that keeps receiving sleeps so long between two looks at its RX ring, and is not woken
+ * for what arrives meanwhile, as a NIC with interrupt coalescing does for its driver: less CPU time for each frame, up to
+ * so much more latency. Nothing is put off for a program that had nothing to receive last time: it is woken by the first
+ * frame. The RX ring has to hold what arrives in that time, and the kernel's timer slack (50 us; prctl(2),
+ * PR_SET_TIMERSLACK) comes on top. Neither do events wait, nor a sleep on xdpd_fd(). At most 1,000,000.
+ */
 
 /*
  * With `reattach_ms`, xdpd_wait() does not end when the daemon or the interface has gone, but asks for the same
@@ -124,8 +132,8 @@ struct xdpd_attach_options {
  *      those of xdpd_tx_alloc(), are void. They can be looked at until the next xdpd_wait(), which unmaps them, and
  *      may be released, forwarded (none are taken) or forgotten until then, but not after it: their addresses would
  *      name frames of the next attachment. A program that holds none across xdpd_wait() has nothing to do.
- *   3. Without an attachment nothing is received, and xdpd_tx_alloc() gives none. xdpd_frames() is 0, and events
- *      still come.
+ *   3. Without an attachment nothing is received, and xdpd_tx_alloc() gives none. xdpd_frames() is 0. Events that
+ *      came before are still there; none come meanwhile.
  *   4. XDPD_WAIT_REATTACHED, once. All that was granted may be other than before: xdpd_frames(),
  *      xdpd_frame_size(), whether the queue is shared. xdpd_stats() has what was lost.
  *
@@ -149,7 +157,7 @@ struct xdpd_attach_options {
  * -ENETDOWN (the link is gone), -EISCONN (attached already), -ETIMEDOUT,
  * -ECONNRESET (the daemon ended), -EPROTO (it broke the protocol). After one of the last three the next
  * attempt connects anew, so that it may find a daemon that was restarted. Of `options` itself: -EINVAL (a size
- * below the first version's, a group that is no name, both hold and tap), -E2BIG (something is asked by a member
+ * below the first version's, a group that is no name, both hold and tap, more than a second to coalesce), -E2BIG (something is asked by a member
  * that only a newer library knows).
  */
 XDPD_API int xdpd_attach(struct xdpd *x, const char *device, uint32_t queue,

@@ -28,7 +28,7 @@ enum exit_status {
 };
 
 /* Options without a letter; those of one example begin at OPTION_OWN. */
-enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_REATTACH, OPTION_OWN };
+enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_COALESCE, OPTION_REATTACH, OPTION_OWN };
 
 #define COMMON_LETTERS "s:n:c:t:g:qvh"
 #define COMMON_OPTIONS                                                                        \
@@ -39,6 +39,7 @@ enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_REATTACH, OPTION_OWN };
 		{"group", required_argument, NULL, 'g'},                                      \
 		{"hold", no_argument, NULL, OPTION_HOLD},                                     \
 		{"tap", no_argument, NULL, OPTION_TAP},                                       \
+		{"coalesce", required_argument, NULL, OPTION_COALESCE},                       \
 		{"reattach", no_argument, NULL, OPTION_REATTACH},                             \
 	{                                                                                     \
 	}
@@ -50,6 +51,7 @@ enum { OPTION_HOLD = 256, OPTION_TAP, OPTION_REATTACH, OPTION_OWN };
 	"  -g, --group NAME     on a shared queue: the group to join (default: one of this name)\n" \
 	"      --hold           on a shared queue: hold frames that are lent, ...\n"              \
 	"      --tap            ... or look on (default: as the group is configured)\n"           \
+	"      --coalesce USECS let frames gather for so long: less CPU time, more latency\n"      \
 	"      --reattach       when xdpd or the interface goes away, wait until it is back\n"    \
 	"  -q, --quiet          no line each second\n"                                            \
 	"  -v, --verbose        say who runs this, with which privileges, and xdpd's events\n"    \
@@ -66,6 +68,7 @@ struct example {
 	uint32_t queue;
 	uint32_t flags;	      /* enum xdpd_attach_flags */
 	uint32_t snap_length; /* of a tap */
+	uint32_t coalesce_usecs;
 	uint64_t count;	  /* UINT64_MAX: no limit */
 	uint64_t seconds; /* 0: no limit */
 	bool quiet, verbose, reattach;
@@ -138,6 +141,9 @@ static inline void take_option(struct example *example, int option)
 	case OPTION_TAP:
 		example->flags |= XDPD_ATTACH_TAP;
 		break;
+	case OPTION_COALESCE:
+		example->coalesce_usecs = (uint32_t)parse_number(example, "--coalesce", optarg, 1, 1000000);
+		break;
 	case OPTION_REATTACH:
 		example->reattach = true;
 		break;
@@ -197,6 +203,7 @@ static inline void begin(struct example *example, uint32_t flags)
 		.group = example->group,
 		.snap_length = example->snap_length,
 		.reattach_ms = example->reattach ? -1 : 0,
+		.coalesce_usecs = example->coalesce_usecs,
 	};
 	struct sigaction action = {.sa_handler = on_signal};
 	int r = xdpd_connect(&example->x, example->socket, example->name);

@@ -13,6 +13,7 @@ static inline struct xdpd *receiver_attach(const struct receiver *receiver, uint
 		.size = sizeof(options),
 		.flags = flags | (receiver->taps ? XDPD_ATTACH_TAP : 0),
 		.group = receiver->group,
+		.coalesce_usecs = receiver->coalesce_usecs,
 	};
 	struct xdpd *x = NULL;
 	int r = xdpd_connect(&x, receiver->socket, "bench");

@@ -26,6 +26,7 @@ struct receiver {
 	int waits;	    /* it sleeps when there is nothing: for receivers that share a CPU */
 	int taps;	    /* it looks on */
 	int unread;	    /* it looks at no frame */
+	uint32_t coalesce_usecs; /* what arrives gathers for so long while it sleeps */
 	int fanout;	    /* the number of an AF_PACKET fanout group; 0: none */
 	uint32_t length;    /* of the frames that it transmits */
 	uint64_t frames;
@@ -55,6 +56,7 @@ static const char receiver_usage[] = "usage: %s [OPTIONS] DEVICE\n"
 				     "  -u         look at no frame\n"
 				     "  -f GROUP   an AF_PACKET fanout group's number\n"
 				     "  -l LENGTH  of frames to transmit (64)\n"
+				     "  -c USECS   let frames gather when it sleeps\n"
 				     "  -w         sleep when there is nothing to receive\n";
 
 static inline struct receiver receiver_begin(int argc, char **argv)
@@ -63,7 +65,7 @@ static inline struct receiver receiver_begin(int argc, char **argv)
 	struct receiver receiver = {.length = 64};
 	int option;
 
-	while ((option = getopt(argc, argv, "s:g:tuf:l:w")) != -1) {
+	while ((option = getopt(argc, argv, "s:g:tuf:l:c:w")) != -1) {
 		switch (option) {
 		case 's':
 			receiver.socket = optarg;
@@ -82,6 +84,9 @@ static inline struct receiver receiver_begin(int argc, char **argv)
 			break;
 		case 'l':
 			receiver.length = (uint32_t)atoi(optarg);
+			break;
+		case 'c':
+			receiver.coalesce_usecs = (uint32_t)atoi(optarg);
 			break;
 		case 'w':
 			receiver.waits = 1;
