@@ -248,27 +248,40 @@ static int bind_if_unbound(struct attachment *attachment, struct failure *why)
 	return -EINPROGRESS;
 }
 
-static int let_frames_flow(struct attachment *attachment, struct failure *why)
+static int let_frames_flow(const struct attachment *attachment, struct failure *why)
 {
-	struct queue *queue = attachment->queue;
+	const struct queue *queue = attachment->queue;
 	struct redirect *redirect = queue->interface->redirect;
 	/* It gets whatever is redirected, whichever groups a rule names. */
 	const struct xdpd_bpf_queue record = {
 		.capacity = umem_capacity(&queue->umem),
 		.groups = UINT32_MAX,
 	};
-	int r;
+	int r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd, &record) : -ENETDOWN;
 
-	queue_start_counting(queue);
-	attachment->running = true;
-	r = redirect ? redirect_set(redirect, queue->id, queue->xsk.fd, &record) : -ENETDOWN;
 	if (r < 0)
 		return failure(why, -r, "%s queue %u: can't redirect to the socket (%s)",
 			       queue->interface->name, queue->id, strerrorname_np(-r));
+	return 0;
+}
+
+/*
+ * The next process has to know of it before the first frame arrives, as nobody else would count that; and before the
+ * consumer hears of it: what it believes to have, it has also of the next process.
+ */
+static int begin_exclusive(struct attachment *attachment, struct failure *why)
+{
+	struct queue *queue = attachment->queue;
+	int r;
+
 	if (set_timer(attachment, SAMPLE_INTERVAL, on_sample) < 0)
 		return failure(why, ENOMEM, "%s queue %u: no memory for a timer",
 			       queue->interface->name, queue->id);
-	return 0;
+	queue_start_counting(queue);
+	keep_attachment(queue->interface->daemon->keep, attachment);
+	r = let_frames_flow(attachment, why);
+	attachment->running = r == 0;
+	return r;
 }
 
 static void fail_start(struct attachment *attachment, int code, const struct failure *why)
@@ -279,12 +292,9 @@ static void fail_start(struct attachment *attachment, int code, const struct fai
 	owner.started(owner.context, why);
 }
 
-/* Kept before the consumer hears of it: what it believes to have, it has also of the next process. */
 static void tell_started(struct attachment *attachment)
 {
 	const struct member *member = attachment->member;
-
-	keep_attachment(attachment->queue->interface->daemon->keep, attachment);
 
 	daemon_tell(attachment->queue->interface->daemon, XDPD_EVENT_ATTACHED, about(attachment),
 		    "consumer `%s` attached (uid %u, pid %d, %s%s%s%s)", attachment->name,
@@ -307,7 +317,7 @@ static void start_exclusive(struct attachment *attachment)
 	if (r == -EINPROGRESS)
 		return;
 	if (r == 0)
-		r = let_frames_flow(attachment, &why);
+		r = begin_exclusive(attachment, &why);
 	if (r < 0)
 		fail_start(attachment, r, &why);
 	else
@@ -340,6 +350,7 @@ void attachment_joined(struct attachment *attachment, const struct failure *why)
 		return;
 	}
 	attachment->running = true;
+	keep_attachment(attachment->queue->interface->daemon->keep, attachment);
 	tell_started(attachment);
 }
 
@@ -421,6 +432,7 @@ int attachment_adopt(struct attachment **ret, struct queue *queue, const struct 
 		     const struct member_remains *remains)
 {
 	struct attachment *attachment = calloc(1, sizeof(*attachment));
+	struct failure why;
 	int r = attachment ? 0 : -ENOMEM;
 
 	if (r == 0) {
@@ -446,6 +458,9 @@ int attachment_adopt(struct attachment **ret, struct queue *queue, const struct 
 					       &attachment->member);
 		else
 			member_close_remains(remains);
+	} else if (r >= 0) {
+		/* The process before may have ended right before it let the frames flow. */
+		r = let_frames_flow(attachment, &why);
 	}
 	if (r < 0) {
 		if (attachment)

@@ -918,9 +918,14 @@ void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
 		enter(queue, XDPD_QUEUE_RELEASING);
 		return;
 	}
+	if (!goes_on) {
+		/* It was closed under its consumers, who may look at what has arrived. */
+		xsk_close(&queue->xsk);
+		umem_close_later(&queue->umem, queue->interface->daemon->event);
+		return;
+	}
 	release_socket(queue);
-	if (goes_on)
-		queue_open(queue);
+	queue_open(queue);
 }
 
 int queue_bind_late(struct queue *queue, struct failure *why)

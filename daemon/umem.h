@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <systemd/sd-event.h>
+
 #include "client/xdpd_protocol.h"
 
 struct umem {
@@ -70,5 +72,11 @@ uint64_t umem_transmit_bytes(const struct umem *umem);
  * touches from then on is its own. What the kernel has pinned goes when the socket's last holder is gone.
  */
 void umem_close(struct umem *umem);
+
+/*
+ * The same in two seconds, or at the event loop's end: for consumers that did not leave by themselves, and may look at what
+ * has arrived. (Not for others: who attaches again and again would take ever more memory.)
+ */
+void umem_close_later(struct umem *umem, sd_event *event);
 
 #endif

@@ -112,7 +112,7 @@ static int join(struct joiner *joiner)
 static bool is_explained(const struct joiner *joiner, int code)
 {
 	return code == -ECONNRESET || code == -EPIPE || code == -ECANCELED || code == -ENOTCONN ||
-	       (joiner->exclusive && code == -EBUSY);
+	       code == -ESHUTDOWN || (joiner->exclusive && code == -EBUSY);
 }
 
 static int join_again_and_again(void *argument)
