@@ -162,11 +162,13 @@ static void gather(struct xdpd_client *client, uint64_t deadline)
 static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
 {
 	int retry = RETRY_MIN;
+	int left = timeout_ms; /* the clock is looked at only when the first sleep did not do */
 	int r = look(client);
 
 	/* What has to be tried again soon keeps it awake. */
 	if (may_gather(client, r, timeout_ms) && settle(client) == 0) {
 		gather(client, deadline);
+		left = xdpd_milliseconds_until(deadline);
 		r = look(client);
 	}
 
@@ -186,14 +188,13 @@ static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t de
 			{.fd = client->wait_fd, .events = POLLIN},
 			{.fd = client->connection.fd, .events = POLLIN},
 		};
-		int left, n;
+		int n;
 
 		r = settle(client);
 		if (r < 0)
 			r = put_up_with(client, r);
 		if (r < 0)
 			return r;
-		left = xdpd_milliseconds_until(deadline);
 		/* Who only looks need not be woken, unless it goes on to sleep by itself. */
 		if ((left != 0 || client->fd_wanted) && !xdpd_sleep_begin(client))
 			left = 0;
@@ -212,8 +213,11 @@ static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t de
 		if (fds[0].revents & POLLERR || fds[1].revents)
 			notice_removal(client);
 		r = look(client);
-		if (r || xdpd_milliseconds_until(deadline) == 0)
+		if (r)
 			return r;
+		left = xdpd_milliseconds_until(deadline);
+		if (left == 0)
+			return 0;
 	}
 }
 
