@@ -421,6 +421,7 @@ int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received, u
 	client->filled = grant->filled;
 	client->umem_size = grant->umem.length;
 	client->rx_start = x.rx.own;
+	client->waited_at = client->rx_start;
 	client->fill_start = x.fill.own;
 	if (!exclusive)
 		keep_shared(client, grant);

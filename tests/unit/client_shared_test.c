@@ -588,6 +588,67 @@ static void who_does_not_sleep_asks_for_nothing(void **state)
 	end_shared(x);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* A worker that lends in the midst of a wait; `asks`: whether it was to wake the consumer for that. */
+static void *lend_later(void *asks)
+{
+	(void)usleep(10000);
+	*(bool *)asks = asks_for_wakeup();
+	lend(2);
+	if (*(bool *)asks)
+		(void)wake_sleeper(sleep_flags());
+	return NULL;
+}
+
+static uint64_t wait_for_lent(struct xdpd *x, bool *asks)
+{
+	const uint64_t begun = now_ns();
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, lend_later, asks), 0);
+	assert_int_equal(xdpd_wait(x, 5000), XDPD_WAIT_RX);
+	pthread_join(thread, NULL);
+	return now_ns() - begun;
+}
+
+static void what_arrives_gathers_for_who_keeps_receiving(void **state)
+{
+	struct xdpd_attach_options options = {.size = sizeof(options), .coalesce_usecs = 1000001};
+	struct xdp_desc frames[8];
+	struct xdpd *x;
+	bool asks;
+
+	(void)state;
+	begin_shared(0, false);
+	x = connected();
+	assert_int_equal(xdpd_attach(x, "eth0", 3, &options), -EINVAL);
+	options.coalesce_usecs = 100000;
+	assert_int_equal(xdpd_attach(x, "eth0", 3, &options), 0);
+	await(&fake.said);
+	/* It had nothing to receive before: the first frame wakes it. */
+	(void)wait_for_lent(x, &asks);
+	assert_true(asks);
+	assert_int_equal(xdpd_rx(x, frames, 8), 2);
+	/* After that nothing does, until the time is over. */
+	assert_true(wait_for_lent(x, &asks) >= 100000000);
+	assert_false(asks);
+	lend(1);
+	assert_int_equal(xdpd_rx(x, frames, 8), 3);
+	/* The wait's own timeout comes first. */
+	assert_int_equal(xdpd_wait(x, 1), 0);
+	assert_int_equal(xdpd_wait(x, 0), 0);
+	(void)wait_for_lent(x, &asks);
+	assert_true(asks);
+	end_shared(x);
+}
+
 static void ones_own_poll_loop_is_woken(void **state)
 {
 	struct xdp_desc frames[8];
@@ -834,6 +895,7 @@ int main(void)
 		cmocka_unit_test(the_worker_is_woken_by_a_byte_only_when_it_asks_for_one),
 		cmocka_unit_test(nothing_is_sent_to_wake_one_who_is_idle),
 		cmocka_unit_test(who_does_not_sleep_asks_for_nothing),
+		cmocka_unit_test(what_arrives_gathers_for_who_keeps_receiving),
 		cmocka_unit_test(ones_own_poll_loop_is_woken),
 		cmocka_unit_test(nobody_sleeps_while_frames_are_there),
 		cmocka_unit_test(the_end_of_the_wakeups_is_the_end_and_the_connection_says_why),
