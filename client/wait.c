@@ -143,20 +143,28 @@ static bool may_gather(struct xdpd_client *client, int ready, int timeout_ms)
 	       xdpd_entries_produced_by_peer(rx) < rx->size / 2;
 }
 
-/* Not to be woken by frames is just not to ask for it: only what the daemon says cuts this short. */
-static void gather(struct xdpd_client *client, uint64_t deadline)
+/*
+ * Not to be woken by frames is just not to ask for it: only what the daemon says cuts this short, and a signal, of which
+ * the program is to hear. Returns 0 or -errno.
+ */
+static int gather(struct xdpd_client *client, uint64_t deadline)
 {
 	struct pollfd fd = {.fd = client->connection.fd, .events = POLLIN};
 	const int left = xdpd_milliseconds_until(deadline);
 	uint64_t usecs = client->coalesce_usecs;
 	struct timespec time;
+	int n;
 
 	if (left >= 0 && usecs > (uint64_t)left * 1000)
 		usecs = (uint64_t)left * 1000;
 	time = (struct timespec){.tv_sec = (time_t)(usecs / 1000000),
 				 .tv_nsec = (long)(usecs % 1000000) * 1000};
-	if (ppoll(&fd, 1, &time, NULL) == 1)
+	n = ppoll(&fd, 1, &time, NULL);
+	if (n < 0)
+		return -errno;
+	if (n > 0)
 		xdpd_connection_listen(&client->connection);
+	return 0;
 }
 
 static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
@@ -167,7 +175,9 @@ static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t de
 
 	/* What has to be tried again soon keeps it awake. */
 	if (may_gather(client, r, timeout_ms) && settle(client) == 0) {
-		gather(client, deadline);
+		r = gather(client, deadline);
+		if (r < 0)
+			return r;
 		left = xdpd_milliseconds_until(deadline);
 		r = look(client);
 	}
