@@ -14,7 +14,7 @@ struct renewal {
 	struct renewal_wish wish;
 	renewal_done done;
 	void *context;
-	bool abandoned; /* the main thread's */
+	bool abandoned; /* the main thread's to set; the renewal thread only saves itself work by it */
 	/* what became of it; the renewal thread's until it is among the finished */
 	struct umem umem;
 	struct xsk xsk;
@@ -63,6 +63,9 @@ static void renew(struct renewal *renewal)
 
 	xsk_close(&wish->old_xsk);
 	umem_close(&wish->old_umem);
+	/* When xdpd stops that may be all queues, of which none is worth some 10 ms more. */
+	if (__atomic_load_n(&renewal->abandoned, __ATOMIC_RELAXED))
+		return;
 	renewal->r = umem_create(&renewal->umem, wish->frames, wish->frame_size, wish->headroom,
 				 wish->shared);
 	if (renewal->r < 0)
@@ -245,6 +248,6 @@ int renewal_begin(struct renewal **ret, struct renewer *renewer, const struct re
 struct renewal *renewal_abandon(struct renewal *renewal)
 {
 	if (renewal)
-		renewal->abandoned = true;
+		__atomic_store_n(&renewal->abandoned, true, __ATOMIC_RELAXED);
 	return NULL;
 }

@@ -46,7 +46,7 @@ struct renewer *renewer_free(struct renewer *renewer);
 int renewal_begin(struct renewal **ret, struct renewer *renewer, const struct renewal_wish *wish,
 		  renewal_done done, void *context);
 
-/* What is made is closed. NULL is fine. Returns NULL. */
+/* What is made is closed, if anything is. NULL is fine. Returns NULL. */
 struct renewal *renewal_abandon(struct renewal *renewal);
 
 #endif
