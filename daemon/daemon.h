@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdio.h>
 
 #include <systemd/sd-event.h>
 

@@ -8,7 +8,7 @@
 #ifndef DAEMON_RELEASE_H
 #define DAEMON_RELEASE_H
 
-/* Takes the fd. Without memory or threads it is closed when this returns; else soon. From one thread. */
+/* Takes the fd. Without memory or threads it is closed when this returns; else soon. From any thread. */
 void release_fd(int fd);
 
 /* All that were given before are closed when this returns. */
