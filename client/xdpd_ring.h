@@ -76,6 +76,9 @@ static inline uint32_t xdpd_ring_available(struct xdpd_ring *ring, uint32_t want
 	if (available < want) {
 		xdpd_ring_refresh(ring);
 		available = ring->peer - ring->own;
+		/* No honest peer's index: as of one that has ended, whose memory reads as zeros. */
+		if (__builtin_expect(available > ring->size, 0))
+			return 0;
 	}
 	return available < want ? available : want;
 }

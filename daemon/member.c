@@ -195,7 +195,7 @@ int member_create(struct member **ret, const struct member_options *options)
 		return -ENOMEM;
 	member->handoff = reserve_place(options->ledger);
 	if (!member->handoff) {
-		member_free(member);
+		member_free(member, NULL);
 		return -ENOMEM;
 	}
 	member->key = ++last_key;
@@ -205,7 +205,7 @@ int member_create(struct member **ret, const struct member_options *options)
 	if (r == 0)
 		r = make_bell(member);
 	if (r < 0) {
-		member_free(member);
+		member_free(member, NULL);
 		return r;
 	}
 	join_rings(member);
@@ -282,7 +282,7 @@ int member_adopt(struct member **ret, const struct member_options *options,
 		if (place)
 			place->socket_fd = -1;
 		close_fd(remains->socket_fd);
-		member_free(member);
+		member_free(member, NULL);
 		return r;
 	}
 	place->socket_fd = remains->socket_fd;
@@ -345,21 +345,19 @@ uint64_t member_overrun(struct member *member)
 	return member->overrun_seen;
 }
 
-/*
- * Its RX ring stays as it is, for as long as it maps it: it may be taking what has arrived, and would find four billion
- * entries in a ring whose producer has become 0.
- */
-static void give_memory_back(struct member *member)
+/* It may be taking what has arrived, and what it reads meanwhile stays as it is. */
+static void give_memory_back(struct member *member, sd_event *event)
 {
-	const struct xdpd_region *last =
-		member->tap ? &member->places.account : &member->places.rx.region;
-	const size_t kept = last->offset + whole_pages(last->length);
-
-	sealed_close(member->fd, kept, member->length - kept);
-	member->tap_fd = close_fd(member->tap_fd);
+	if (event) {
+		sealed_close_later(member->fd, member->length, event);
+		sealed_close_later(member->tap_fd, member->tap_length, event);
+	} else {
+		sealed_close(member->fd, member->length);
+		sealed_close(member->tap_fd, member->tap_length);
+	}
 }
 
-struct member *member_free(struct member *member)
+struct member *member_free(struct member *member, sd_event *event)
 {
 	if (!member)
 		return NULL;
@@ -367,7 +365,7 @@ struct member *member_free(struct member *member)
 		munmap(member->memory, member->length);
 	if (member->tap_memory)
 		munmap(member->tap_memory, member->tap_length);
-	give_memory_back(member);
+	give_memory_back(member, event);
 	close_fd(member->tap_read_only_fd);
 	close_fd(member->consumer_socket);
 	if (member->handoff)

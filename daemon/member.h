@@ -96,7 +96,10 @@ void member_handed_over(struct member *member);
 /* Frames that a tap says it lost: bounded by what it was given. 0 for others. */
 uint64_t member_overrun(struct member *member);
 
-/* NULL is fine. Returns NULL. */
-struct member *member_free(struct member *member);
+/*
+ * Its memory is given back by `event` in a while, as it may be reading what has arrived, or at once if that is NULL
+ * [sealed.h]. NULL is fine. Returns NULL.
+ */
+struct member *member_free(struct member *member, sd_event *event);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 
+#include <systemd/sd-event.h>
+
 /* All zero. `*ret` is the caller's, who ends it with sealed_close(). Returns 0 or -errno: -ENOMEM, -EMFILE. */
 int sealed_create(const char *name, size_t length, int *ret);
 
@@ -23,9 +25,17 @@ int sealed_open_for_reading(int fd, int *ret);
 int sealed_map(int fd, size_t length, void **ret);
 
 /*
- * Gives the memory of that part back even if somebody else keeps the memfd: what that one touches from then on is its
- * own. A negative fd is fine, and so is a length of 0.
+ * Gives the memory back even if somebody else keeps the memfd: what that one touches from then on is its own. A negative
+ * fd is fine, and so is a length of 0.
  */
-void sealed_close(int fd, size_t offset, size_t length);
+void sealed_close(int fd, size_t length);
+
+/*
+ * The same in two seconds, or at the event loop's end: for whom others may be reading still, who would find zeros. At once
+ * when SEALED_LATER_MAX bytes are waiting already, as one who comes and goes would take ever more. Main thread only.
+ */
+#define SEALED_LATER_MAX ((size_t)256 << 20)
+
+void sealed_close_later(int fd, size_t length, sd_event *event);
 
 #endif

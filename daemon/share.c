@@ -408,7 +408,7 @@ static void retire(struct share *share, struct member *member)
 	forget_if_unused(group);
 	if (share->worker && member->state != MEMBER_GRANTED)
 		worker_unhear(share->worker, member->handoff->socket_fd);
-	member_free(member);
+	member_free(member, share->queue->interface->daemon->event);
 }
 
 /* ---- rosters ---- */

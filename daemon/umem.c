@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "daemon/cleanup.h"
 #include "daemon/sealed.h"
@@ -99,45 +98,14 @@ uint64_t umem_transmit_bytes(const struct umem *umem)
 
 void umem_close(struct umem *umem)
 {
-	sealed_close(umem->fd, 0, umem->size + umem->tail_length);
+	sealed_close(umem->fd, umem->size + umem->tail_length);
 	close_fd(umem->read_only_fd);
 	*umem = UMEM_NONE;
 }
 
-/* ---- later ---- */
-
-#define LATER_USEC 2000000
-
-static void close_retired(void *context)
-{
-	struct umem *retired = context;
-
-	umem_close(retired);
-	free(retired);
-}
-
-static int on_later(sd_event_source *source, uint64_t now, void *context)
-{
-	(void)now;
-	(void)context;
-	/* The loop's was the last reference: it goes when this returns. */
-	return sd_event_source_set_floating(source, false);
-}
-
 void umem_close_later(struct umem *umem, sd_event *event)
 {
-	struct umem *retired = malloc(sizeof(*retired));
-	sd_event_source *source = NULL;
-
-	if (!retired || sd_event_add_time_relative(event, &source, CLOCK_MONOTONIC, LATER_USEC, 0,
-						   on_later, retired) < 0) {
-		free(retired);
-		umem_close(umem);
-		return;
-	}
-	*retired = *umem;
+	sealed_close_later(umem->fd, umem->size + umem->tail_length, event);
+	close_fd(umem->read_only_fd);
 	*umem = UMEM_NONE;
-	(void)sd_event_source_set_destroy_callback(source, close_retired);
-	(void)sd_event_source_set_floating(source, true);
-	sd_event_source_unref(source);
 }

@@ -73,10 +73,7 @@ uint64_t umem_transmit_bytes(const struct umem *umem);
  */
 void umem_close(struct umem *umem);
 
-/*
- * The same in two seconds, or at the event loop's end: for consumers that did not leave by themselves, and may look at what
- * has arrived. (Not for others: who attaches again and again would take ever more memory.)
- */
+/* The same, but later [sealed.h]: for consumers that did not leave by themselves, and may look at what has arrived. */
 void umem_close_later(struct umem *umem, sd_event *event);
 
 #endif

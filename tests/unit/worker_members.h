@@ -384,7 +384,7 @@ static inline void retire(struct member *member)
 	gone->dropped_quota += counters->dropped_quota;
 	if (master.worker)
 		worker_unhear(master.worker, member->handoff->socket_fd);
-	member_free(member);
+	member_free(member, NULL);
 }
 
 static inline void free_leaving(uint64_t adopted)
