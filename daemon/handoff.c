@@ -366,7 +366,8 @@ uint32_t handoff_collect(struct handoff *h)
 }
 
 /*
- * What the member gave back can wait for more, as it holds little of what it may and most frames are in nobody's hands.
+ * What the member gave back can wait for more, as it holds little of what it may, a burst fits all the same, and most frames
+ * are in nobody's hands.
  * Each look at its index takes a cache line from under its writes, so there is one for some hundred frames, not for each
  * burst.
  */
@@ -375,8 +376,10 @@ static bool can_wait(const struct handoff *h, uint32_t slot)
 	const struct handoff_member *member = h->roster->member[slot];
 	const uint32_t quota = __atomic_load_n(&member->quota, __ATOMIC_RELAXED);
 	const uint32_t left = left_to_lend(h);
+	const uint32_t most = at_most(quota, left);
 
-	return left >= h->lendable / 2 && member->held < at_most(quota, left) / 4;
+	return left >= h->lendable / 2 && member->held < most / 4 &&
+	       most - member->held >= HANDOFF_BURST;
 }
 
 /* In a round that has frames to receive: what others may lack. */

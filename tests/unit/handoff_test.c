@@ -511,7 +511,7 @@ static void what_comes_back_waits_only_while_frames_arrive_and_its_member_holds_
 
 	(void)state;
 	make_receiving(256);
-	player = rig_add(&rig, 0, &(struct player_options){.quota = 40});
+	player = rig_add(&rig, 0, &(struct player_options){.quota = 96});
 	adopt();
 	receive(4);
 	player_return(player, player_read(player));
@@ -522,7 +522,7 @@ static void what_comes_back_waits_only_while_frames_arrive_and_its_member_holds_
 	run();
 	assert_int_equal(player->member.counters.returned, 1);
 	/* A quarter of its quota. */
-	receive(3);
+	receive(17);
 	player_return(player, player_read(player));
 	rig_arrive(&rig, 1);
 	run();
@@ -536,22 +536,30 @@ static void who_holds_little_of_a_long_quota_waits_no_longer_when_frames_are_few
 	struct player *one, *other;
 
 	(void)state;
-	make_receiving(64);
+	make_receiving(256);
 	one = add(0);
 	other = add(1);
-	rig_group(&rig, 0, 0);
-	rig_group(&rig, 1, 1);
+	(void)add(2);
+	for (uint32_t slot = 0; slot < 3; slot++)
+		rig_group(&rig, slot, slot);
 	adopt();
 	rig_arrives_marked(&rig, 1, 0);
 	run();
 	player_return(one, player_read(one));
-	/* More than half of what may be lent is with the other. */
-	for (int i = 0; i < 30; i++)
+	/* All that one may have besides the first. */
+	for (int i = 0; i < 63; i++)
 		rig_arrives_marked(&rig, 2, 0);
 	run();
-	assert_int_equal(other->member.held, 30);
+	assert_int_equal(other->member.held, 63);
 	assert_int_equal(one->member.counters.returned, 0);
-	rig_arrives_marked(&rig, 2, 0);
+	/* And more than half, with a third one. */
+	while (rig.handoff.lent <= rig.handoff.lendable / 2) {
+		assert_int_equal(one->member.counters.returned, 0);
+		rig_arrives_marked(&rig, 4, 0);
+		run();
+	}
+	assert_int_equal(one->member.counters.returned, 0);
+	rig_arrives_marked(&rig, 4, 0);
 	run();
 	assert_int_equal(one->member.counters.returned, 1);
 	assert_all_serve();
