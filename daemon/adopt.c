@@ -310,20 +310,20 @@ int daemon_adopt(struct daemon *daemon, struct store *store, const struct state 
 	if (!file_changed)
 		return 0;
 	daemon->last_reload = (uint64_t)time(NULL);
-	return daemon_run_config(daemon, file, file);
+	daemon->file = running;
+	/* Without memory for the other it goes on as it is. */
+	(void)daemon_run_config(daemon, file, file);
+	return 0;
 }
 
 /* Nothing names them: what they were attached to is not known, or they were still attaching. */
-void daemon_dismiss(struct daemon *daemon, struct store *store, const char *why)
+void daemon_dismiss(struct store *store, const char *why)
 {
 	uint64_t key;
 	int fd;
 
 	while ((fd = store_take_any(store, 'c', "conn", &key)) >= 0) {
-		struct session *session;
-
-		if (server_adopt(daemon->server, fd, "", &session) == 0)
-			dismiss(session, why);
+		server_dismiss(fd, why);
 		forget_consumer(key);
 	}
 }

@@ -74,7 +74,7 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 int daemon_adopt(struct daemon *daemon, struct store *store, const struct state *state);
 
 /* [adopt.c] Tells all whose connections are left that they can't be gone on with, and why; they are disconnected then. */
-void daemon_dismiss(struct daemon *daemon, struct store *store, const char *why);
+void daemon_dismiss(struct store *store, const char *why);
 
 /*
  * No frame is redirected any more, and every consumer is told that xdpd stops: they have a little time for the frames

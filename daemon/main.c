@@ -374,7 +374,7 @@ static int find_config(const char *path, struct remains *remains, struct config 
 }
 
 /* What was left and not taken is nobody's any more; whose connection that was is told. */
-static void end_what_is_left(struct daemon *daemon, struct remains *remains)
+static void end_what_is_left(struct remains *remains)
 {
 	const bool some = store_has_fds(remains->store);
 	char why[XDPD_REASON_MAX];
@@ -383,7 +383,7 @@ static void end_what_is_left(struct daemon *daemon, struct remains *remains)
 		       "xdpd was restarted, and could not go on with this%s%s; attach again",
 		       remains->unreadable ? ": " : "",
 		       remains->unreadable ? remains->unreadable : "");
-	daemon_dismiss(daemon, remains->store, why);
+	daemon_dismiss(remains->store, why);
 	remains->store = store_free(remains->store);
 	if (some)
 		store_settle();
@@ -439,7 +439,7 @@ static int take_up(struct daemon *daemon, struct remains *remains, struct failur
 		return r;
 	if (remains->has_state && daemon_adopt(daemon, remains->store, &remains->state) < 0)
 		log_warning("can't go on with what the process before left: its consumers end");
-	end_what_is_left(daemon, remains);
+	end_what_is_left(remains);
 	daemon->last_reload_ok = !remains->stale;
 	r = daemon_reconcile(daemon);
 	if (r < 0)

@@ -913,6 +913,13 @@ void queue_recycle(struct queue *queue, const char *name, uid_t uid, pid_t pid)
 	else
 		forget_former(queue);
 	queue->tries = 0;
+	if (goes_on && queue->interface->daemon->stopping) {
+		failure(&queue->why, ESHUTDOWN, "%s queue %u: xdpd is stopping",
+			queue->interface->name, queue->id);
+		enter(queue, XDPD_QUEUE_WAITING);
+		release_socket(queue);
+		return;
+	}
 	if (goes_on && queue->interface->redirect && renew(queue) == 0) {
 		fail_held(queue, &queue->why);
 		enter(queue, XDPD_QUEUE_RELEASING);

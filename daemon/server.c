@@ -242,18 +242,25 @@ static void log_turned_away(struct server *server, const struct failure *why)
 	log_warning("turned a connection away (said once a minute at most): %s", why->text);
 }
 
-static void turn_away(int fd, const struct failure *why)
+/* To one that has no session. */
+static void turn_away(int fd, enum xdpd_message type, int code, const char *why)
 {
 	struct xdpd_error error = {
 		.header = {.magic = XDPD_PROTOCOL_MAGIC,
 			   .version = XDPD_PROTOCOL_VERSION,
-			   .type = XDPD_ERROR,
+			   .type = type,
 			   .length = sizeof(error)},
-		.code = (uint32_t)why->code,
+		.code = (uint32_t)code,
 	};
 
-	(void)snprintf(error.reason, sizeof(error.reason), "%s", why->text);
+	(void)snprintf(error.reason, sizeof(error.reason), "%s", why);
 	(void)!send(fd, &error, sizeof(error), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void server_dismiss(int fd, const char *why)
+{
+	turn_away(fd, XDPD_REVOKE, ESHUTDOWN, why);
+	close_fd(fd);
 }
 
 /* Takes the fd over. On failure `why` says who is turned away; its code is 0 if it is no fault of the peer's. */
@@ -278,7 +285,7 @@ static int session_make(struct server *server, int fd, struct session **ret, str
 		r = quota_connect(&server->quota, session->peer.uid, count_queues(server->daemon),
 				  &session->user, why);
 		if (r < 0)
-			turn_away(fd, why);
+			turn_away(fd, XDPD_ERROR, why->code, why->text);
 	}
 	if (r == 0)
 		r = sd_event_add_io(event, &session->io, fd, EPOLLIN, on_session, session);

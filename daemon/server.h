@@ -33,6 +33,9 @@ struct server *server_stop(struct server *server);
  */
 int server_adopt(struct server *server, int fd, const char *name, struct session **ret);
 
+/* One that can't be gone on with: tells it why, also over its user's quotas, and closes it. Takes the fd. */
+void server_dismiss(int fd, const char *why);
+
 /* The listening socket, and whether its file is the daemon's to remove. */
 int server_fd(const struct server *server);
 bool server_owns_path(const struct server *server);
