@@ -354,6 +354,20 @@ void attachment_joined(struct attachment *attachment, const struct failure *why)
 	tell_started(attachment);
 }
 
+/* An honest one that did not leave by itself, and is told now. */
+static bool may_read_on(enum detach_reason reason)
+{
+	switch (reason) {
+	case DETACH_LEFT:
+	case DETACH_DIED:
+	case DETACH_VIOLATION:
+	case DETACH_TIMEOUT:
+		return false;
+	default:
+		return true;
+	}
+}
+
 void attachment_end(struct attachment *attachment, enum detach_reason reason)
 {
 	struct queue *queue = attachment->queue;
@@ -367,7 +381,7 @@ void attachment_end(struct attachment *attachment, enum detach_reason reason)
 	take_off(queue, attachment);
 	keep_no_attachment(daemon->keep, attachment);
 	if (attachment->member)
-		share_leave(queue->share, attachment->member);
+		share_leave(queue->share, attachment->member, may_read_on(reason));
 	daemon->disconnects[reason]++;
 	if (was_running)
 		daemon_tell(daemon, XDPD_EVENT_DETACHED, about(attachment),

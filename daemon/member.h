@@ -40,6 +40,7 @@ struct member {
 	uint64_t until;			/* the generation that is the first without it */
 
 	struct attachment *attachment; /* NULL: it has left */
+	bool reads_on;		       /* not by itself: it may be reading what has arrived */
 	enum member_state state;
 	uint32_t slot, group;
 	uint64_t key; /* never another member's */

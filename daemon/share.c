@@ -408,7 +408,7 @@ static void retire(struct share *share, struct member *member)
 	forget_if_unused(group);
 	if (share->worker && member->state != MEMBER_GRANTED)
 		worker_unhear(share->worker, member->handoff->socket_fd);
-	member_free(member, share->queue->interface->daemon->event);
+	member_free(member, member->reads_on ? share->queue->interface->daemon->event : NULL);
 }
 
 /* ---- rosters ---- */
@@ -808,8 +808,9 @@ void share_close(struct share *share)
 	ledger_close(&share->ledger);
 }
 
-void share_leave(struct share *share, struct member *member)
+void share_leave(struct share *share, struct member *member, bool reads_on)
 {
+	member->reads_on = reads_on;
 	share->members[member->slot] = NULL;
 	share->n_members--;
 	share->groups[member->group].members--;

@@ -59,8 +59,11 @@ bool share_may_stay(const struct share *share, const struct member *member);
  */
 int share_join(struct share *share, struct member *member, struct failure *why);
 
-/* Takes it out, whatever its state. The worker ends with the last; then no slot of the program's is in use. */
-void share_leave(struct share *share, struct member *member);
+/*
+ * Takes it out, whatever its state. The worker ends with the last; then no slot of the program's is in use. `reads_on`: it
+ * may look at what has arrived for a while.
+ */
+void share_leave(struct share *share, struct member *member, bool reads_on);
 
 /* The same where no member is: of what another process left there may be the rest, and none could go on. */
 void share_close(struct share *share);

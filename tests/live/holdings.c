@@ -12,6 +12,8 @@ struct holdings holdings_at_rest(const struct instance *daemon)
 {
 	struct holdings last, now = {};
 
+	/* Memory of consumers that did not leave by themselves is kept for two seconds [sealed.h]. */
+	live_sleep_ms(2500);
 	do {
 		const struct supervised look = supervised_look(daemon);
 

@@ -153,11 +153,8 @@ static void come_and_go(struct storm *storm, struct holdings *ret)
 	right = consumer_traffic("right", live_cpus() > 1, LENGTH, first, 0, storm->rate);
 	blow(storm);
 	storm->sent += sent_so_far(far) + sent_so_far(right);
-	/* What consumers of the round before may have been reading is kept for two seconds. */
-	if (ret) {
-		live_sleep_ms(2500);
+	if (ret)
 		*ret = holdings_at_rest(storm->daemon);
-	}
 	assert_ok(device_delete("near"));
 	assert_ok(device_delete("left"));
 	is_told(guest);
