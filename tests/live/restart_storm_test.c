@@ -231,9 +231,12 @@ static void exclusive_holds(const struct storm *storm, const struct exclusive *b
 	report = consumer_stop(alone);
 	print_message("# exclusive: %" PRIu64 " received, %" PRIu64 " dropped as its rings name\n",
 		      report.packets, drops);
-	print_message("# guests: %" PRIu64 " frames passed on while there was none\n",
-		      after.alone.passed - before->alone.passed);
-	assert_int_equal(counted, redirected);
+	/* When a consumer leaves, the program may have redirected frames of a burst that the socket has not got yet. */
+	print_message("# guests: %" PRIu64 " frames passed on while there was none, %" PRIu64
+		      " under way when one left\n",
+		      after.alone.passed - before->alone.passed, redirected - counted);
+	assert_true(counted <= redirected);
+	assert_true(redirected - counted <= 64 + redirected / 10000);
 	assert_int_equal(report.seen, report.packets);
 	assert_int_equal(report.again + report.strange + report.backwards + report.damaged, 0);
 }
