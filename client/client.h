@@ -111,7 +111,7 @@ static inline uint32_t xdpd_frames_held(const struct xdpd_client *client)
 {
 	const struct xdpd *x = &client->x;
 
-	return (x->rx.own - client->rx_start) - (x->fill.own - client->fill_start);
+	return (x->rx.own - client->rx_start) - (x->fill.own - client->fill_start) - x->in_runs;
 }
 
 /* [wake.c] The kernel's counters; all 0 where the rings are not the kernel's. Returns 0 or -errno. */

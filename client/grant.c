@@ -365,6 +365,7 @@ static int take_shared(struct parts *parts, const struct xdpd_grant *grant, uint
 	x->umem = space;
 	x->lent = grant->umem.length;
 	x->read_only = !tap && !is_writable(grant);
+	x->takes_runs = grant->flags & XDPD_GRANT_RUNS;
 	x->spare_size = x->spares = grant->transmit_frames;
 	/* Who has frames of its own may give them back with the others: they are sorted. */
 	x->owed = !tap && x->spare_size;

@@ -82,6 +82,8 @@ struct xdpd {
 	uint64_t lent;
 	uint32_t frames;
 	bool read_only; /* received frames can't be written to */
+	bool takes_runs; /* its fill ring does [XDPD_RUN] */
+	uint32_t in_runs; /* frames given back by those, free-running, but for one each */
 };
 
 /* ---- set-up and end ---- */
@@ -398,7 +400,8 @@ static inline void xdpd_release(struct xdpd *x, const struct xdp_desc *frames, u
  * The leaner pair, for a loop that is through with each burst before the next: xdpd_rx_peek() points `*frames`
  * at up to `max` descriptors in the RX ring itself and returns how many (fewer where the ring wraps), and
  * xdpd_rx_done() gives the first `count` of them back. They are read-only and valid until then. Not to be mixed
- * with xdpd_rx() between a peek and its done.
+ * with xdpd_rx() between a peek and its done. In shared delivery it is leaner still, as what is given back in the order
+ * in which it came is told by one entry for up to 64 frames.
  */
 static inline uint32_t xdpd_rx_peek(struct xdpd *x, const struct xdp_desc **frames, uint32_t max)
 {
@@ -417,10 +420,31 @@ static inline uint32_t xdpd_rx_peek(struct xdpd *x, const struct xdp_desc **fram
 	return count;
 }
 
+/* Gives back what is next in the RX ring, where xdpd knows what that is. The fill ring has room, as for each frame. */
+static inline void xdpd_release_runs(struct xdpd *x, uint32_t count)
+{
+	uint32_t first = x->rx.own;
+
+	while (count) {
+		const uint32_t some = count < XDPD_RUN_MAX ? count : XDPD_RUN_MAX;
+
+		if (__builtin_expect(!xdpd_ring_room(&x->fill, 1), 0))
+			return;
+		*xdpd_ring_address(&x->fill, x->fill.own) = xdpd_run(first, some);
+		xdpd_ring_advance(&x->fill, 1);
+		x->in_runs += some - 1;
+		first += some;
+		count -= some;
+	}
+}
+
 static inline void xdpd_rx_done(struct xdpd *x, uint32_t count)
 {
 	/* The ring's entries are read before they are given back. */
-	xdpd_release(x, xdpd_ring_desc(&x->rx, x->rx.own), count);
+	if (x->takes_runs)
+		xdpd_release_runs(x, count);
+	else
+		xdpd_release(x, xdpd_ring_desc(&x->rx, x->rx.own), count);
 	if (count)
 		xdpd_ring_advance(&x->rx, count);
 }

@@ -34,6 +34,7 @@
 #define XDPD_PROTOCOL_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -170,7 +171,39 @@ enum xdpd_grant_flags {
 	XDPD_GRANT_TAP = 1 << 2,
 	/* shared: the UMEM may be mapped for writing, and a frame that is held may be sent as it is */
 	XDPD_GRANT_WRITABLE = 1 << 3,
+	/* shared: the fill ring takes runs, too */
+	XDPD_GRANT_RUNS = 1 << 4,
 };
+
+/*
+ * An entry of a fill ring with XDPD_GRANT_RUNS that gives back `count` frames at once, 1 to XDPD_RUN_MAX: those that
+ * came in the RX ring at index `first` and the ones after it. All of them are held, as if each address were named.
+ *
+ *     63   62 .. 32   31 .. 0
+ *     | 1 | count    | first  |
+ */
+#define XDPD_RUN     (UINT64_C(1) << 63)
+#define XDPD_RUN_MAX 64
+
+static inline uint64_t xdpd_run(uint32_t first, uint32_t count)
+{
+	return XDPD_RUN | (uint64_t)count << 32 | first;
+}
+
+static inline bool xdpd_is_run(uint64_t entry)
+{
+	return entry & XDPD_RUN;
+}
+
+static inline uint32_t xdpd_run_first(uint64_t entry)
+{
+	return (uint32_t)entry;
+}
+
+static inline uint32_t xdpd_run_count(uint64_t entry)
+{
+	return (uint32_t)((entry & ~XDPD_RUN) >> 32);
+}
 
 /*
  * Exclusive: frames [0, filled) are in the fill ring already, frames [filled, frames) are the consumer's to transmit
@@ -182,8 +215,8 @@ enum xdpd_grant_flags {
  * XDP_RING_NEED_WAKEUP in the flags of its RX ring, looks at the ring again, and polls for POLLIN; one that has put
  * entries into the fill or TX ring and finds the flag set there sends a byte. No side waits for the other to read.
  *
- * What is received is lent: it is read where it lies, and its address goes back on the fill ring, which has an entry
- * for each frame of the UMEM and so is never full. `filled` is `frames`, and none of them is the consumer's to send.
+ * What is received is lent: it is read where it lies, and its address goes back on the fill ring (or a run does: see
+ * XDPD_RUN), which has an entry for each frame of the UMEM and so is never full. `filled` is `frames`, and none of them is the consumer's to send.
  * It transmits from `transmit`, memory of its own: a TX descriptor's address below umem.length names a frame that the
  * consumer holds (the packet is copied; the frame comes back on the completion ring and is held until it is put on
  * the fill ring), one from there on names offset `address - umem.length` of `transmit`, which is cut into

@@ -18,6 +18,7 @@
 	for (uint64_t rest_ = (mask); rest_ && ((slot) = (uint32_t)__builtin_ctzll(rest_), 1); \
 	     rest_ &= rest_ - 1)
 
+#define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* Written by this thread alone, read by any. */
@@ -144,67 +145,137 @@ static inline uint32_t left_to_lend(const struct handoff *h)
 	return out < h->lendable ? h->lendable - out : 0;
 }
 
-static void reject_return(struct handoff *h, uint32_t slot, uint64_t frame)
-{
-	add(&h->roster->member[slot]->counters.invalid_returns, 1);
-	violate(h, slot,
-		frame < h->receive_frames ? VIOLATION_RETURN_NOT_HELD : VIOLATION_RETURN_FOREIGN);
-}
-
 /* An entry of another's ring: it may be written again while we look, so it is read once. */
 static inline uint64_t read_address(const struct xdpd_ring *ring, uint32_t index)
 {
 	return __atomic_load_n(xdpd_ring_address(ring, index), __ATOMIC_RELAXED);
 }
 
-/*
- * Puts what the member gave back into the kernel's fill ring, beyond what is published. Returns the holders of all of
- * them together, or 0 if there is one that the member does not hold.
- */
-static uint64_t stage_returns(const struct handoff *h, uint32_t slot, uint64_t *to, uint32_t count)
+static void reject_return(struct handoff *h, uint32_t slot, enum violation violation)
 {
-	const struct xdpd_ring *returns = &h->roster->member[slot]->fill;
-	const uint64_t *const from = xdpd_ring_address(returns, returns->own);
-	const uint64_t *const holders = h->holders;
+	add(&h->roster->member[slot]->counters.invalid_returns, 1);
+	violate(h, slot, violation);
+}
+
+static inline uint32_t received_mask(const struct handoff *h)
+{
+	return h->queue_mask;
+}
+
+static_assert(XDPD_RUN_MAX <= HANDOFF_BURST, "a run is taken in one step");
+
+/* The member got these entries, and which frames they named is not overwritten yet. */
+static inline bool is_run_of(const struct handoff *h, const struct handoff_member *member,
+			     uint64_t entry)
+{
+	const uint32_t count = xdpd_run_count(entry);
+	const uint32_t age = member->rx.own - xdpd_run_first(entry);
+
+	return count - 1 < XDPD_RUN_MAX && count <= age && age <= received_mask(h) + 1;
+}
+
+/* As memcpy() would, without its start, which takes longer than a burst. */
+static inline void copy_frames(uint32_t *to, const uint32_t *from, uint32_t count)
+{
+	typedef uint32_t four __attribute__((vector_size(16), aligned(4), may_alias));
+
+	for (; count >= 4; count -= 4, to += 4, from += 4)
+		*(four *)to = *(const four *)from;
+	for (; count; count--)
+		*to++ = *from++;
+}
+
+static inline void copy_run(const struct handoff *h, const struct handoff_member *member,
+			    uint64_t entry, uint32_t *to)
+{
+	const uint32_t mask = received_mask(h), at = xdpd_run_first(entry) & mask;
+	const uint32_t count = xdpd_run_count(entry), first = at_most(count, mask + 1 - at);
+
+	copy_frames(to, member->received + at, first);
+	copy_frames(to + first, member->received, count - first);
+}
+
+/* What was read of a member's fill ring: so many frames, which are in the step. */
+struct returns {
+	uint32_t entries, frames;
+	enum violation violation; /* of the entry after them */
+};
+
+/* A burst, of at most so many entries; of none only if the first one is not valid. */
+static struct returns read_returns(struct handoff *h, const struct handoff_member *member,
+				   uint32_t entries)
+{
 	const uint32_t shift = h->frame_shift, end = h->receive_frames;
+	uint32_t *const to = h->step.frames;
+	struct returns ret = {.violation = VIOLATION_NONE};
+
+	for (; ret.entries < entries && ret.frames < HANDOFF_BURST; ret.entries++) {
+		const uint64_t entry = read_address(&member->fill, member->fill.own + ret.entries);
+
+		if (xdpd_is_run(entry)) {
+			if (unlikely(!is_run_of(h, member, entry))) {
+				ret.violation = VIOLATION_RETURN_RUN;
+				break;
+			}
+			if (xdpd_run_count(entry) > HANDOFF_BURST - ret.frames)
+				break;
+			copy_run(h, member, entry, to + ret.frames);
+			ret.frames += xdpd_run_count(entry);
+		} else {
+			if (unlikely(entry >> shift >= end)) {
+				ret.violation = VIOLATION_RETURN_FOREIGN;
+				break;
+			}
+			to[ret.frames++] = (uint32_t)(entry >> shift);
+		}
+	}
+	return ret;
+}
+
+/* The holders of all of them together; 0 if there is one that the member does not hold. */
+static uint64_t find_holders(const struct handoff *h, uint32_t slot, uint32_t count)
+{
+	const uint64_t *const holders = h->holders;
+	const uint32_t *const frames = h->step.frames;
 	uint64_t each = SLOT(slot), any = 0;
 
 	XDPD_UNROLL
 	for (uint32_t i = 0; i < count; i++) {
-		const uint64_t frame = __atomic_load_n(&from[i], __ATOMIC_RELAXED) >> shift;
+		const uint64_t held = holders[frames[i]];
 
-		if (unlikely(frame >= end))
-			return 0;
-		each &= holders[frame];
-		any |= holders[frame];
-		to[i] = frame << shift;
+		each &= held;
+		any |= held;
 	}
 	return each ? any : 0;
 }
 
-/* Takes the member off the staged frames. Returns false if one was named twice: the second time it had gone. */
-static bool clear_bits(const struct handoff *h, uint32_t slot, const uint64_t *staged,
-		       uint32_t count)
+/*
+ * Takes the member off the frames and writes their addresses. Returns false if one was named twice: the second time it
+ * had gone.
+ */
+static bool clear_bits(struct handoff *h, uint32_t slot, uint64_t *to, uint32_t count)
 {
 	uint64_t *const holders = h->holders;
+	const uint32_t *const frames = h->step.frames;
 	const uint32_t shift = h->frame_shift;
 	const uint64_t keep = ~SLOT(slot);
 	uint64_t each = SLOT(slot);
 
 	XDPD_UNROLL
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t *const held = &holders[staged[i] >> shift];
+		const uint64_t frame = frames[i], held = holders[frame];
 
-		each &= *held;
-		*held &= keep;
+		each &= held;
+		holders[frame] = held & keep;
+		to[i] = frame << shift;
 	}
 	return each;
 }
 
-static void set_bits(const struct handoff *h, uint32_t slot, const uint64_t *staged, uint32_t count)
+static void set_bits(struct handoff *h, uint32_t slot, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
-		h->holders[staged[i] >> h->frame_shift] |= SLOT(slot);
+		h->holders[h->step.frames[i]] |= SLOT(slot);
 }
 
 /* Drops the staged frames that others hold. Returns how many are left. */
@@ -225,26 +296,26 @@ static uint32_t keep_free(const struct handoff *h, uint64_t *staged, uint32_t co
 
 /*
  * Straight into the kernel's fill ring, which has room for all of them in a row. Returns false, and nothing has changed,
- * if not all are valid. By the order of the stores each frame whose last holder is gone is among those that the step
- * names, which is what handoff_recover() goes by.
+ * if not all are valid. Before one loses its last holder, the step says of all of them that it may be so, which is what
+ * handoff_recover() goes by.
  */
 static bool refill(struct handoff *h, uint32_t slot, uint32_t count)
 {
-	uint64_t *const staged = xdpd_ring_address(&h->fill, h->fill.own);
-	const uint64_t any = stage_returns(h, slot, staged, count);
+	uint64_t *const to = xdpd_ring_address(&h->fill, h->fill.own);
+	const uint64_t any = find_holders(h, slot, count);
 	uint32_t freed = count;
 
 	if (unlikely(!any))
 		return false;
 	in_this_order();
-	h->step.staged = count;
+	h->step.held = 1;
 	in_this_order();
-	if (unlikely(!clear_bits(h, slot, staged, count))) {
-		set_bits(h, slot, staged, count);
+	if (unlikely(!clear_bits(h, slot, to, count))) {
+		set_bits(h, slot, count);
 		return false;
 	}
 	if (any != SLOT(slot))
-		freed = keep_free(h, staged, count);
+		freed = keep_free(h, to, count);
 	in_this_order();
 	xdpd_ring_advance(&h->fill, freed);
 	h->recorded = h->fill.own;
@@ -276,57 +347,58 @@ static inline bool can_take_back(const struct handoff *h, uint32_t slot, uint64_
 	       h->senders[frame] != slot;
 }
 
-/* The same onto the queue of free frames. */
+/* The same onto the queue of free frames, up to the first one that is not valid; returns how many. */
 static uint32_t set_free(struct handoff *h, uint32_t slot, uint32_t count)
 {
-	const struct xdpd_ring *returns = &h->roster->member[slot]->fill;
 	uint32_t i;
 
-	for (i = 0; i < count; i++) {
-		uint64_t frame = read_address(returns, returns->own + i) >> h->frame_shift;
-
-		if (!can_take_back(h, slot, frame))
-			break;
-		take_bit(h, slot, (uint32_t)frame);
-	}
+	for (i = 0; i < count && can_take_back(h, slot, h->step.frames[i]); i++)
+		take_bit(h, slot, h->step.frames[i]);
 	return i;
 }
 
 /* Nothing else is to be minded when a frame comes back: no tap, no frame in transmission as it is. */
 static bool can_refill(struct handoff *h, uint32_t count)
 {
-	return !h->roster->taps && !h->forwarded && xdpd_ring_room(&h->fill, count) == count;
+	return !h->roster->taps && !h->forwarded && count <= until_wrap(&h->fill) &&
+	       xdpd_ring_room(&h->fill, count) == count;
 }
 
-static void begin_collecting(struct handoff *h, uint32_t slot, uint32_t count)
+static void begin_collecting(struct handoff *h, uint32_t slot, const struct returns *returns)
 {
 	h->step.kernel = h->fill.own;
 	h->step.slot = slot;
 	h->step.member = h->roster->member[slot]->fill.own;
-	h->step.count = count;
-	h->step.staged = 0;
+	h->step.count = returns->entries;
+	h->step.named = returns->frames;
+	h->step.held = 0;
 	begin_step(h, STEP_COLLECT);
 }
 
-/* So many entries, in a row in both rings. Returns how many were valid. */
-static uint32_t collect_some(struct handoff *h, uint32_t slot, uint32_t count)
+/*
+ * A burst, of at most so many entries; returns how many it had. Of one with an invalid frame those before that are
+ * taken, and the entries stay where they are, as nobody looks at them again.
+ */
+static uint32_t collect_some(struct handoff *h, uint32_t slot, uint32_t entries)
 {
 	struct handoff_member *member = h->roster->member[slot];
-	struct xdpd_ring *returns = &member->fill;
+	const struct returns returns = read_returns(h, member, entries);
+	const uint32_t count = returns.frames;
 	uint32_t taken;
 
-	begin_collecting(h, slot, count);
+	begin_collecting(h, slot, &returns);
 	taken = can_refill(h, count) && refill(h, slot, count) ? count : set_free(h, slot, count);
-	if (unlikely(taken < count))
-		reject_return(h, slot,
-			      read_address(returns, returns->own + taken) >> h->frame_shift);
 	set(&member->held, member->held - taken);
 	add(&member->counters.returned, taken);
+	if (unlikely(taken < count))
+		reject_return(h, slot, VIOLATION_RETURN_NOT_HELD);
+	else if (unlikely(returns.violation != VIOLATION_NONE))
+		reject_return(h, slot, returns.violation);
 	in_this_order();
-	if (taken)
-		xdpd_ring_advance(returns, taken);
+	if (taken == count)
+		xdpd_ring_advance(&member->fill, returns.entries);
 	end_step(h);
-	return taken;
+	return returns.entries;
 }
 
 /* All at once: they come from another CPU's cache, and it takes as long for many as for one. */
@@ -347,12 +419,8 @@ static uint32_t collect_from(struct handoff *h, uint32_t slot)
 		return 0;
 	}
 	prefetch_returns(returns, count);
-	while (total < count && is_serving(h, slot)) {
-		uint32_t some = at_most(count - total, HANDOFF_BURST);
-
-		some = at_most(some, at_most(until_wrap(returns), until_wrap(&h->fill)));
-		total += collect_some(h, slot, some);
-	}
+	while (total < count && is_serving(h, slot))
+		total += collect_some(h, slot, count - total);
 	return total;
 }
 
@@ -556,6 +624,18 @@ static void copy_entries(struct handoff_member *member, const struct xdp_desc *f
 		copy_downwards(member->rx.entries, from + first, count - first);
 }
 
+/* Which frames the entries from the next one on name, for when they come back by a run. */
+static void keep_received(const struct handoff *h, const struct handoff_member *member,
+			  uint32_t count)
+{
+	const uint32_t mask = received_mask(h), at = member->rx.own & mask;
+	const uint32_t first = at_most(count, mask + 1 - at);
+	const uint32_t *const frames = h->step.frames;
+
+	copy_frames(member->received + at, frames, first);
+	copy_frames(member->received, frames + first, count - first);
+}
+
 /* Writes down which frames the burst has; returns how many bytes. */
 static uint64_t note_frames(struct handoff *h, const struct xdp_desc *burst, uint32_t count)
 {
@@ -609,6 +689,7 @@ static void receive_alike(struct handoff *h, const struct xdp_desc *burst, uint3
 		if (got[slot] < least)
 			least = got[slot];
 		copy_entries(member, burst, got[slot]);
+		keep_received(h, member, got[slot]);
 		member->staged = got[slot];
 		member->staged_bytes = got[slot] == count ? bytes : count_bytes(burst, got[slot]);
 		write_down(h, slot, got[slot], count - got[slot]);
@@ -754,14 +835,16 @@ static void distribute(struct handoff *h, struct routing *routing, uint32_t slot
 	const uint64_t within = frames & lendable;
 	const uint32_t wanted = (uint32_t)__builtin_popcountll(frames);
 	const uint32_t possible = (uint32_t)__builtin_popcountll(within);
-	uint32_t allowed = allow(h, slot, wanted), i;
+	uint32_t allowed = allow(h, slot, wanted), i, at;
 
 	if (allowed > possible)
 		allowed = possible;
 	FOR_EACH_SLOT(i, within) {
 		if (member->staged == allowed)
 			break;
-		*xdpd_ring_desc(&member->rx, member->rx.own + member->staged++) = burst[i];
+		at = member->rx.own + member->staged++;
+		*xdpd_ring_desc(&member->rx, at) = burst[i];
+		member->received[at & received_mask(h)] = h->step.frames[i];
 		member->staged_bytes += burst[i].len;
 		h->step.holders[i] |= SLOT(slot);
 	}
@@ -1412,6 +1495,11 @@ static uint32_t power_of_two_from(uint32_t least)
 	return power;
 }
 
+size_t handoff_received_size(uint32_t receive_frames)
+{
+	return (power_of_two_from(receive_frames) * sizeof(uint32_t) + 63) / 64 * 64;
+}
+
 /* By frame: who holds it, whether it is free, who sends it; the queue and the stack. */
 size_t handoff_arrays_size(const struct handoff_memory *memory)
 {
@@ -1523,7 +1611,7 @@ static bool is_plausible(const struct handoff *h, const struct handoff_memory *m
 	case STEP_RECEIVE:
 		return step->count <= HANDOFF_BURST && step->least <= step->count;
 	case STEP_COLLECT:
-		return step->count <= HANDOFF_BURST && step->staged <= step->count &&
+		return step->count <= HANDOFF_BURST && step->named <= HANDOFF_BURST &&
 		       step->slot < ROSTER_MEMBERS;
 	case STEP_PREPARE:
 	case STEP_TRANSMIT:
@@ -1578,11 +1666,9 @@ static bool is_where(const struct handoff_step *step, uint32_t own)
 	return own == step->kernel || own == step->kernel + step->count;
 }
 
-static bool names_frames(const struct handoff *h)
+static bool names_frames(const struct handoff *h, uint32_t count, uint32_t end)
 {
-	const uint32_t end = h->step.kind == STEP_RECEIVE ? h->receive_frames : h->frames;
-
-	for (uint32_t i = 0; i < h->step.count; i++)
+	for (uint32_t i = 0; i < count; i++)
 		if (h->step.frames[i] >= end)
 			return false;
 	return true;
@@ -1637,20 +1723,19 @@ static bool step_is_sound(const struct handoff *h, bool fresh)
 
 	switch (step->kind) {
 	case STEP_RECEIVE:
-		return names_frames(h) && members_are_ahead(h) &&
+		return names_frames(h, step->count, h->receive_frames) && members_are_ahead(h) &&
 		       (fresh || (is_where(step, h->rx.own) && is_received(h)));
 	case STEP_COLLECT:
-		return fresh || h->fill.own != step->kernel ||
-		       (are_frames(h, step->kernel, step->staged) &&
-			step->staged <= h->fill.size - (h->fill.own - h->fill.peer));
+		return names_frames(h, step->named, h->receive_frames);
 	case STEP_PREPARE:
-		return names_frames(h) && (fresh || (h->tx.size && h->tx.own == step->kernel));
+		return names_frames(h, step->count, h->frames) &&
+		       (fresh || (h->tx.size && h->tx.own == step->kernel));
 	case STEP_TRANSMIT:
-		return names_frames(h) && members_are_ahead(h) &&
+		return names_frames(h, step->count, h->frames) && members_are_ahead(h) &&
 		       (fresh || (h->tx.size && is_where(step, h->tx.own) &&
 				  step->kernel + step->count - h->tx.peer <= h->tx.size));
 	case STEP_COMPLETE:
-		return names_frames(h) && members_are_ahead(h) &&
+		return names_frames(h, step->count, h->frames) && members_are_ahead(h) &&
 		       (fresh || (h->completion.size && is_where(step, h->completion.own) &&
 				  step->kernel + step->count - h->completion.own <=
 					  h->completion.peer - h->completion.own));
@@ -1659,21 +1744,17 @@ static bool step_is_sound(const struct handoff *h, bool fresh)
 	}
 }
 
-/* Written into the fill ring and not published: what has no holder any more is in no ring and with nobody. */
-static void free_staged(struct handoff *h)
+/* Not published in the fill ring: what has no holder any more is in no ring and with nobody. */
+static void free_returned(struct handoff *h)
 {
-	if (h->fill.own != h->step.kernel)
+	if (h->fill.own != h->step.kernel || !h->step.held)
 		return;
-	for (uint32_t i = 0; i < h->step.staged; i++) {
-		const uint32_t frame =
-			frame_of(h, *xdpd_ring_address(&h->fill, h->step.kernel + i));
-
-		if (!h->holders[frame])
-			h->free[frame] = 1;
-	}
+	for (uint32_t i = 0; i < h->step.named; i++)
+		if (!h->holders[h->step.frames[i]])
+			h->free[h->step.frames[i]] = 1;
 }
 
-/* Some of the entries were taken: what the member does not hold any more is no lie of its. */
+/* Some of the frames were taken: what the member does not hold any more is no lie of its. */
 static void collect_rest(struct handoff *h)
 {
 	const struct handoff_step *step = &h->step;
@@ -1681,12 +1762,9 @@ static void collect_rest(struct handoff *h)
 
 	if (!member || !member->fill.size || member->fill.own != step->member)
 		return;
-	for (uint32_t i = 0; i < step->count; i++) {
-		uint64_t frame = read_address(&member->fill, step->member + i) >> h->frame_shift;
-
-		if (can_take_back(h, step->slot, frame))
-			take_bit(h, step->slot, (uint32_t)frame);
-	}
+	for (uint32_t i = 0; i < step->named; i++)
+		if (can_take_back(h, step->slot, step->frames[i]))
+			take_bit(h, step->slot, step->frames[i]);
 	in_this_order();
 	move_to(&member->fill, step->member + step->count);
 }
@@ -1710,7 +1788,7 @@ static void finish_step(struct handoff *h, bool fresh)
 		break;
 	case STEP_COLLECT:
 		if (!fresh)
-			free_staged(h);
+			free_returned(h);
 		collect_rest(h);
 		break;
 	case STEP_PREPARE:
@@ -1903,6 +1981,16 @@ static void count_held(struct handoff *h, uint32_t slot)
 		put(&member->counters.returned, member->counters.receive_packets - held);
 }
 
+/* What runs name are frames. */
+static bool received_is_sound(const struct handoff *h, const struct handoff_member *member)
+{
+	bool sound = true;
+
+	for (uint32_t i = 0; i <= received_mask(h) && member->fill.size; i++)
+		sound &= member->received[i] < h->receive_frames;
+	return sound;
+}
+
 /* Those of them whose column is their own. The others begin: that they hold nothing need not be found. */
 static uint64_t find_joined(const struct roster *stayers)
 {
@@ -1951,6 +2039,9 @@ int handoff_recover(struct handoff *h, const struct handoff_memory *memory,
 	if ((!fresh && !go_on_in_rings(&now, h)) || !step_is_sound(&now, fresh) ||
 	    !are_frames(&now, now.recorded, now.fill.own - now.recorded))
 		return -EBADMSG;
+	FOR_EACH_SLOT(slot, stay)
+		if (!received_is_sound(&now, members[slot]))
+			return -EBADMSG;
 	/* Nothing of what was written down is another value from here to the end of the step. */
 	*h = now;
 	publish_indices(h, stay);

@@ -19,6 +19,9 @@
  * is given back twice, or was never lent, is told at once. `holders` and all counts are in memory that no member
  * maps.
  *
+ * A member gives frames back one by one, or by runs [XDPD_RUN]: those of so many RX entries in a row. Which frames
+ * these named is kept by the loop, as the ring's own entries are the member's to write.
+ *
  * What a member can write (its indices, entries, flags, frames to send) may hold anything at any time. Each word
  * is read once; `producer - consumer > size`, an address that is not the member's, a packet beyond its frame: that
  * is a violation, and from then on the member is passed over until a roster without it is adopted.
@@ -84,6 +87,7 @@ struct handoff_member {
 	struct xdpd_ring fill;	       /* consumer side; size 0 for a tap */
 	struct xdpd_ring tx;	       /* consumer side; size 0 if it may not transmit */
 	struct xdpd_ring completion;   /* producer side; likewise */
+	uint32_t *received; /* the frames of its last RX entries [handoff_received_size()]; not used of a tap */
 	const unsigned char *transmit; /* its own memory */
 	uint64_t transmit_size;	       /* bytes */
 	int socket_fd;		       /* the worker's end of its bell; not used here */
@@ -127,11 +131,12 @@ struct handoff_step {
 	uint32_t count;	 /* entries of that ring; COLLECT: of the member's fill ring */
 	uint32_t slot;	 /* COLLECT */
 	uint32_t member; /* COLLECT: our index of the member's fill ring, when it began */
-	uint32_t staged; /* COLLECT: entries written beyond fill.own; those without a holder are free */
+	uint32_t named;	 /* COLLECT: frames that those entries give back */
+	uint32_t held;	 /* COLLECT: 1: the member held them all, so those that nobody holds any more are free */
 	uint64_t slots; /* whose `next` counts */
 	uint64_t alike; /* RECEIVE: who is lent the first `least` frames */
 	uint32_t least;
-	uint32_t frames[HANDOFF_BURST];	  /* but for COLLECT: of the kernel's entries */
+	uint32_t frames[HANDOFF_BURST];	  /* of the kernel's entries; COLLECT: that the member's give back */
 	uint64_t holders[HANDOFF_BURST];  /* RECEIVE: who is lent the others */
 	struct handoff_counters counters; /* RECEIVE, TRANSMIT: what it makes of them */
 };
@@ -191,6 +196,13 @@ struct handoff_memory {
 
 /* A multiple of 64. Only `frames` and `receive_frames` are looked at. */
 size_t handoff_arrays_size(const struct handoff_memory *memory);
+
+/*
+ * Bytes of a member's `received`, a multiple of 64: by RX index, which frame each entry named. As many as there are
+ * frames, as what lies between a frame that a member holds and its newest one it holds as well, if it gives back in
+ * turn: so what it names by a run is there still.
+ */
+size_t handoff_received_size(uint32_t receive_frames);
 
 /*
  * The rings are the kernel's, joined on this side; but for the filled frames they are empty, and all other frames are

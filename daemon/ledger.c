@@ -13,9 +13,11 @@
 
 #define MAGIC 0x7265676c64706478ull /* "xdpdlger" */
 
+/* Of the members' parts only the pages that were written to are there. */
 static uint64_t size_for(const struct handoff_memory *memory)
 {
-	return sizeof(struct ledger_content) + handoff_arrays_size(memory);
+	return sizeof(struct ledger_content) + handoff_arrays_size(memory) +
+	       LEDGER_MEMBERS * handoff_received_size(memory->receive_frames);
 }
 
 int ledger_create(struct ledger *ret, const struct handoff_memory *memory)
@@ -106,10 +108,21 @@ static bool is_used(const struct ledger *ledger, uint32_t place)
 	return ledger->used[place / 64] >> place % 64 & 1;
 }
 
+/* Those of the last place end where all of it does. */
+static void *received_by(const struct ledger *ledger, uint32_t place)
+{
+	const size_t size = handoff_received_size(ledger->content->receive_frames);
+
+	return (char *)ledger->content + ledger->length - (LEDGER_MEMBERS - place) * size;
+}
+
 static struct handoff_member *take(struct ledger *ledger, uint32_t place)
 {
+	struct handoff_member *member = &ledger->content->members[place];
+
 	ledger->used[place / 64] |= UINT64_C(1) << place % 64;
-	return &ledger->content->members[place];
+	member->received = received_by(ledger, place);
+	return member;
 }
 
 struct handoff_member *ledger_reserve(struct ledger *ledger)

@@ -3,7 +3,8 @@
  * The memory that a shared queue's hand-off lives in: a memfd that only the daemon maps, so that it outlives the
  * process in the service manager's store and the next one can take up the work [handoff_recover()].
  *
- *     | magic, layout, sizes | struct handoff | struct handoff_member, LEDGER_MEMBERS of them | by frame: handoff's arrays |
+ *     | magic, layout, sizes | struct handoff | struct handoff_member, LEDGER_MEMBERS of them
+ *     | by frame: handoff's arrays | by member and RX entry: what it received |
  *
  * Pointers in it are those of the process that wrote them, and set anew by whoever takes it up; all else goes on. The
  * layout is that of the program: another one's can be taken up only if it has the same LEDGER_LAYOUT.
@@ -19,7 +20,7 @@
 #include "daemon/handoff.h"
 
 /* Grows with every change of struct handoff, struct handoff_member or the arrays. */
-#define LEDGER_LAYOUT 2
+#define LEDGER_LAYOUT 3
 
 #define LEDGER_MEMBERS (2 * ROSTER_MEMBERS)
 

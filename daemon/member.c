@@ -171,15 +171,18 @@ static struct member *make_member(const struct member_options *options)
 	return member;
 }
 
-static struct handoff_member *reserve_place(struct ledger *ledger)
+static struct handoff_member *reserve_place(const struct member_options *options)
 {
+	const size_t received = handoff_received_size(options->frames);
 	struct handoff_member *place;
 
-	if (ledger)
-		return ledger_reserve(ledger);
-	place = aligned_alloc(_Alignof(struct handoff_member), sizeof(*place));
-	if (place)
-		*place = (struct handoff_member){};
+	if (options->ledger)
+		return ledger_reserve(options->ledger);
+	place = aligned_alloc(_Alignof(struct handoff_member), sizeof(*place) + received);
+	if (place) {
+		memset(place, 0, sizeof(*place) + received);
+		place->received = (uint32_t *)(place + 1);
+	}
 	return place;
 }
 
@@ -193,7 +196,7 @@ int member_create(struct member **ret, const struct member_options *options)
 
 	if (!member)
 		return -ENOMEM;
-	member->handoff = reserve_place(options->ledger);
+	member->handoff = reserve_place(options);
 	if (!member->handoff) {
 		member_free(member, NULL);
 		return -ENOMEM;
@@ -299,7 +302,8 @@ size_t member_describe_grant(struct member *member, const struct umem *umem, boo
 	writable = writable && !member->tap;
 	*ret = member->places;
 	ret->header = header;
-	ret->flags = (member->tap ? XDPD_GRANT_TAP : 0) | (writable ? XDPD_GRANT_WRITABLE : 0);
+	ret->flags = (member->tap ? XDPD_GRANT_TAP : XDPD_GRANT_RUNS) |
+		     (writable ? XDPD_GRANT_WRITABLE : 0);
 	ret->n_fds = member->tap ? 4 : 3;
 	ret->wait_fd = BELL_FD;
 	ret->frames = ret->filled = umem->frames;

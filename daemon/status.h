@@ -46,6 +46,8 @@ extern const char *const detach_reason_names[DETACH_REASON_COUNT];
 	X(VIOLATION_RETURN_FOREIGN, "return_foreign", "it gave back an address beyond the UMEM") \
 	X(VIOLATION_RETURN_NOT_HELD, "return_not_held",                                          \
 	  "it gave back a frame that it did not hold")                                           \
+	X(VIOLATION_RETURN_RUN, "return_run",                                                    \
+	  "it gave back a run of frames that it did not receive")                                \
 	X(VIOLATION_TX_ADDRESS, "tx_address", "it sent from an address that is not its own")     \
 	X(VIOLATION_TX_LENGTH, "tx_length", "it sent a packet that does not lie within a frame") \
 	X(VIOLATION_TX_OPTIONS, "tx_options",                                                    \

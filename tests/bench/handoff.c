@@ -88,6 +88,7 @@ static struct kernel kernel;
 static struct roster roster;
 static const struct roster nobody;
 static struct handoff_member members[CONSUMERS_MAX];
+static uint32_t received[CONSUMERS_MAX][FRAMES] __attribute__((aligned(64)));
 
 __attribute__((noreturn)) static void misused(void)
 {
@@ -148,6 +149,7 @@ static void consume(struct shared *shared, struct shared_member *member, bool al
 		.frames = FRAMES,
 		.frame_size = FRAME_SIZE,
 		.frame_mask = ~(uint64_t)(FRAME_SIZE - 1),
+		.takes_runs = true,
 	};
 
 	xdpd_ring_join(&x.rx, member->rx, RING, &member->rx_consumer.at, &member->rx_producer.at,
@@ -335,6 +337,7 @@ static void join_members(struct handoff *handoff, struct shared *shared, const s
 			xdpd_ring_join(&members[i].fill, theirs->fill, FRAMES,
 				       &theirs->fill_consumer.at, &theirs->fill_producer.at,
 				       &theirs->fill_flags.at);
+		members[i].received = received[i];
 		members[i].quota = QUOTA;
 		members[i].socket_fd = -1;
 		roster.member[i] = &members[i];

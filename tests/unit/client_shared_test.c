@@ -2,6 +2,8 @@
 /* Shared delivery, a consumer that holds frames: lending, returning, sending, waking each other, refused grants. */
 #include "client_worker.h"
 
+#define START (UINT32_MAX - 70)
+
 static struct xdpd *attached_with(const struct xdpd_attach_options *options)
 {
 	struct xdpd *x = connected();
@@ -229,6 +231,64 @@ static void frames_are_lent_and_come_back(void **state)
 	end_shared(x);
 }
 
+static void what_is_gone_through_in_place_comes_back_by_a_run_where_that_is_granted(void **state)
+{
+	struct xdpd_stats stats = {.size = sizeof(stats)};
+	const struct xdp_desc *peeked;
+	struct xdp_desc kept[4];
+	struct xdpd *x;
+
+	(void)state;
+	for (int runs = 0; runs < 2; runs++) {
+		begin_shared(runs ? XDPD_GRANT_RUNS : 0, runs);
+		x = attached_with(NULL);
+		for (int round = 0; round < 20; round++) {
+			assert_int_equal(lend(40), 40);
+			assert_int_equal(xdpd_rx(x, kept, 4), 4);
+			for (uint32_t left = 36, n; left; left -= n) {
+				n = xdpd_rx_peek(x, &peeked, left);
+				assert_int_not_equal(n, 0);
+				assert_int_equal(peeked->addr / FRAME_SIZE,
+						 worker.given[x->rx.own % FRAMES]);
+				xdpd_rx_done(x, n);
+				xdpd_rx_done(x, 0);
+			}
+			assert_int_equal(xdpd_stats(x, &stats), 0);
+			assert_int_equal(stats.held, 4);
+			/* Two where the ring began anew. */
+			if (runs)
+				assert_in_range(stats.fill_entries, 1, 2);
+			else
+				assert_int_equal(stats.fill_entries, 36);
+			assert_int_equal(take_returns(), 36);
+			xdpd_release(x, kept, 4);
+			assert_int_equal(take_returns(), 4);
+		}
+		assert_int_equal(worker.n_lent, 0);
+		end_shared(x);
+	}
+}
+
+static void a_long_run_goes_back_as_several(void **state)
+{
+	static struct xdp_desc entries[256];
+	static uint64_t returns[256];
+	uint32_t words[5] = {[1] = START + 150, [2] = START, [3] = START};
+	struct xdpd x = {.takes_runs = true};
+
+	(void)state;
+	words[0] = START;
+	xdpd_ring_join(&x.rx, entries, 256, &words[0], &words[1], &words[4]);
+	xdpd_ring_join(&x.fill, returns, 256, &words[2], &words[3], &words[4]);
+	xdpd_rx_done(&x, 150);
+	assert_int_equal(words[0], START + 150);
+	assert_int_equal(words[2], START + 3);
+	assert_int_equal(*xdpd_ring_address(&x.fill, START), xdpd_run(START, 64));
+	assert_int_equal(*xdpd_ring_address(&x.fill, START + 1), xdpd_run(START + 64, 64));
+	assert_int_equal(*xdpd_ring_address(&x.fill, START + 2), xdpd_run(START + 128, 22));
+	assert_int_equal(x.in_runs, 147);
+}
+
 /* Own frames are in one place each: spare, with the program, or being transmitted. */
 static void assert_own_accounted(const struct xdpd *x, const struct xdp_desc *mine, uint32_t n_mine)
 {
@@ -270,15 +330,18 @@ static uint32_t pick(struct xdp_desc *mine, uint32_t *n_mine, struct xdp_desc *r
 static void each_frame_goes_back_once_and_where_it_belongs_in_a_long_random_run(void **state)
 {
 	(void)state;
-	for (int writable = 0; writable < 2; writable++) {
+	for (int turn = 0; turn < 4; turn++) {
+		const bool writable = turn & 1, runs = turn & 2;
 		struct xdp_desc mine[FRAMES + OWN_FRAMES], some[FRAMES + OWN_FRAMES];
 		uint32_t n_mine = 0, n, done;
 		uint64_t received = 0, sent = 0, replaced = 0;
 		const struct xdp_desc *peeked;
 		struct xdpd *x;
 
-		begin_shared_with(script_shared, writable ? XDPD_GRANT_WRITABLE : 0, true,
-				  UINT32_MAX - 5000);
+		begin_shared_with(script_shared,
+				  (writable ? XDPD_GRANT_WRITABLE : 0) |
+					  (runs ? XDPD_GRANT_RUNS : 0),
+				  true, UINT32_MAX - 5000);
 		x = attached_with(NULL);
 		for (uint32_t round = 0; round < 60000; round++) {
 			uint32_t want = below(24);
@@ -883,6 +946,9 @@ int main(void)
 		cmocka_unit_test(a_grant_that_would_lead_astray_is_refused),
 		cmocka_unit_test(a_grant_of_an_older_daemon_is_that_of_an_exclusive_queue),
 		cmocka_unit_test(frames_are_lent_and_come_back),
+		cmocka_unit_test(
+			what_is_gone_through_in_place_comes_back_by_a_run_where_that_is_granted),
+		cmocka_unit_test(a_long_run_goes_back_as_several),
 		cmocka_unit_test(
 			each_frame_goes_back_once_and_where_it_belongs_in_a_long_random_run),
 		cmocka_unit_test(what_is_sent_lies_behind_the_umem_and_comes_back_to_be_sent_again),

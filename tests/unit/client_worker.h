@@ -26,6 +26,7 @@ static struct worker {
 	struct xdpd_account *account;
 	uint32_t *sequences;
 	bool is_lent[FRAMES]; /* the ledger */
+	uint32_t given[FRAMES]; /* by RX index, the frames of the last entries */
 	uint32_t n_lent;
 	size_t grant_length;
 	int next_frame; /* of a tap's UMEM, which is filled round and round */
@@ -140,25 +141,35 @@ static inline void end_shared(struct xdpd *x)
 
 /* ---- what the worker does ---- */
 
-/* Takes what came back; each has to be lent. */
+static inline void take_return(uint64_t frame)
+{
+	if (frame >= FRAMES || !worker.is_lent[frame])
+		fail_msg("frame %llu was given back and is not lent", (unsigned long long)frame);
+	worker.is_lent[frame] = false;
+	worker.n_lent--;
+	kernel.held[kernel.n_held++] = frame * FRAME_SIZE;
+}
+
+/* Takes what came back; each has to be lent. Returns how many frames. */
 static inline uint32_t take_returns(void)
 {
 	struct xdpd_ring *fill = &kernel.ring[FILL];
-	uint32_t count = xdpd_ring_available(fill, fill->size);
+	const uint32_t entries = xdpd_ring_available(fill, fill->size), held = kernel.n_held;
 
 	assert_true(xdpd_consumer_peer_is_sane(fill));
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t frame = *xdpd_ring_address(fill, fill->own + i) / FRAME_SIZE;
+	for (uint32_t i = 0; i < entries; i++) {
+		const uint64_t entry = *xdpd_ring_address(fill, fill->own + i);
 
-		if (frame >= FRAMES || !worker.is_lent[frame])
-			fail_msg("frame %llu was given back and is not lent",
-				 (unsigned long long)frame);
-		worker.is_lent[frame] = false;
-		worker.n_lent--;
-		kernel.held[kernel.n_held++] = frame * FRAME_SIZE;
+		if (!(fake.grant.flags & XDPD_GRANT_RUNS) || !xdpd_is_run(entry)) {
+			take_return(entry / FRAME_SIZE);
+			continue;
+		}
+		assert_in_range(xdpd_run_count(entry), 1, XDPD_RUN_MAX);
+		for (uint32_t k = 0; k < xdpd_run_count(entry); k++)
+			take_return(worker.given[(xdpd_run_first(entry) + k) % FRAMES]);
 	}
-	xdpd_ring_advance(fill, count);
-	return count;
+	xdpd_ring_advance(fill, entries);
+	return kernel.n_held - held;
 }
 
 /* Lends up to `want` frames, whose first word is the number of the loan. */
@@ -172,6 +183,7 @@ static inline uint32_t lend(uint32_t want)
 		uint32_t number = rx->own + i;
 
 		worker.is_lent[frame / FRAME_SIZE] = true;
+		worker.given[number % FRAMES] = (uint32_t)(frame / FRAME_SIZE);
 		worker.n_lent++;
 		memcpy(worker.umem + frame + 320, &number, sizeof(number));
 		*xdpd_ring_desc(rx, rx->own + i) =

@@ -59,6 +59,7 @@ struct seat {
 	uint64_t meant;
 	uint32_t put;		    /* packets into its TX ring */
 	bool mine[FRAMES_MAX];	    /* read and neither given back nor on its way out */
+	uint32_t read[FRAMES_MAX];  /* by RX index, the frames of the last entries */
 	bool out[FRAMES_MAX];	    /* on its way out */
 	bool own_out[OWN_FRAMES];   /* likewise, of its own memory */
 	struct member_counters was; /* at the last recovery */
@@ -282,12 +283,14 @@ static void move_kernel(void)
 
 /* ---- members ---- */
 
-static void read_frames(struct seat *seat)
+static uint32_t read_frames(struct seat *seat)
 {
 	struct player *player = player_of(seat);
+	const uint32_t most = below(8);
 	uint64_t address, serial;
+	uint32_t n;
 
-	for (uint32_t n = below(8); n && (address = player_read(player)) != NO_FRAME; n--) {
+	for (n = 0; n < most && (address = player_read(player)) != NO_FRAME; n++) {
 		const uint64_t frame = address / FRAME_SIZE;
 
 		memcpy(&serial, world->rig.umem + address, sizeof(serial));
@@ -295,7 +298,20 @@ static void read_frames(struct seat *seat)
 		assert_false(seat->mine[frame] || seat->out[frame]);
 		seat->serial = serial;
 		seat->mine[frame] = true;
+		seat->read[(player->rx.out.own - 1) % FRAMES_MAX] = (uint32_t)frame;
 	}
+	return n;
+}
+
+/* By a run, without keeping any. */
+static void go_through(struct seat *seat)
+{
+	const uint32_t n = read_frames(seat), end = player_of(seat)->rx.out.own;
+
+	for (uint32_t i = end - n; i != end; i++)
+		seat->mine[seat->read[i % FRAMES_MAX]] = false;
+	if (n)
+		player_return_run(player_of(seat), n, n);
 }
 
 static uint32_t pick(const bool *flags, uint32_t n)
@@ -380,15 +396,18 @@ static void act(struct seat *seat)
 {
 	if (!seat->taken || seat->tap)
 		return;
-	switch (below(seat->transmits ? 5 : 3)) {
+	switch (below(seat->transmits ? 6 : 4)) {
 	case 0:
+		(void)read_frames(seat);
+		break;
 	case 1:
-		read_frames(seat);
+		go_through(seat);
 		break;
 	case 2:
+	case 3:
 		return_frames(seat);
 		break;
-	case 3:
+	case 4:
 		send_packets(seat);
 		break;
 	default:
@@ -431,6 +450,15 @@ static void account(void)
 	assert_int_equal(loop()->counters.unclaimed, truth.unclaimed);
 }
 
+static void count_return(const struct seat *seat, uint64_t entry, uint8_t places[FRAMES_MAX])
+{
+	if (!xdpd_is_run(entry))
+		places[entry / FRAME_SIZE]++;
+	else
+		for (uint32_t i = 0; i < xdpd_run_count(entry); i++)
+			places[seat->read[(xdpd_run_first(entry) + i) % FRAMES_MAX]]++;
+}
+
 /* Each frame that it holds by the ledger is in one place on its side. */
 static void check_column(const struct seat *seat)
 {
@@ -441,7 +469,7 @@ static void check_column(const struct seat *seat)
 	for (uint32_t i = player->rx.consumer; !seat->tap && i != player->rx.producer; i++)
 		places[xdpd_ring_desc(&player->rx.out, i)->addr / FRAME_SIZE]++;
 	for (uint32_t i = player->fill.consumer; i != player->fill.producer; i++)
-		places[*xdpd_ring_address(&player->fill.out, i) / FRAME_SIZE]++;
+		count_return(seat, *xdpd_ring_address(&player->fill.out, i), places);
 	for (uint32_t frame = 0; frame < loop()->receive_frames; frame++)
 		wrong += (uint64_t)places[frame] + seat->mine[frame] + seat->out[frame] !=
 			 (loop()->holders[frame] >> seat->slot & 1);
@@ -536,6 +564,7 @@ static void rejoin_member(const struct seat *seat)
 	rejoin(&member->fill, seat->tap ? &none : &player->fill.out);
 	rejoin(&member->tx, &player->tx.out);
 	rejoin(&member->completion, &player->completion.in);
+	member->received = player->received;
 	member->transmit = player->own;
 	member->transmit_size = sizeof(player->own);
 }
@@ -674,8 +703,9 @@ static void give_all_back(struct seat *seat)
 	if (!seat->taken || seat->tap)
 		return;
 	for (uint32_t i = 0; i < 16; i++) {
-		read_frames(seat);
+		(void)read_frames(seat);
 		return_frames(seat);
+		go_through(seat);
 		if (seat->transmits)
 			take_completions(seat);
 	}
@@ -1080,8 +1110,12 @@ static void recover_garbage(void)
 	if (ONE_IN(2))
 		corrupt(arrays, size);
 	FOR_EACH_SEAT(seat)
-	if (ONE_IN(2))
-		corrupt(&player_of(seat)->member, sizeof(struct handoff_member));
+	{
+		if (ONE_IN(2))
+			corrupt(&player_of(seat)->member, sizeof(struct handoff_member));
+		if (ONE_IN(8))
+			corrupt(player_of(seat)->received, sizeof(player_of(seat)->received));
+	}
 	if (fresh)
 		rig_make_rings(&world->rig, &config);
 	config.arrays = arrays;

@@ -49,6 +49,7 @@ struct line {
 struct player {
 	struct handoff_member member;
 	struct line rx, fill, tx, completion;
+	uint32_t received[FRAMES_MAX];
 	unsigned char own[OWN_FRAMES * FRAME_SIZE];
 };
 
@@ -217,6 +218,7 @@ static inline void player_make(struct player *player, const struct player_option
 	line_make(&player->rx, or_else(options->rx, 64));
 	line_make(&player->fill, or_else(options->fill, RING_MAX));
 	player->member.rx = player->rx.in;
+	player->member.received = player->received;
 	if (!options->tap)
 		player->member.fill = player->fill.out;
 	if (options->transmits) {
@@ -392,6 +394,12 @@ static inline uint32_t player_read_all(struct player *player, uint64_t *addresse
 static inline void player_return(struct player *player, uint64_t address)
 {
 	assert_true(line_put_address(&player->fill, address));
+}
+
+/* Those that it read last but `ago`. */
+static inline void player_return_run(struct player *player, uint32_t ago, uint32_t count)
+{
+	player_return(player, xdpd_run(player->rx.out.own - ago, count));
 }
 
 static inline void player_send(struct player *player, uint64_t address, uint32_t length)

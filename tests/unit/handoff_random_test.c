@@ -26,7 +26,8 @@ struct actor {
 	uint64_t key;
 	bool wild; /* it has begun to break the rules */
 
-	uint64_t mine[FRAMES_MAX]; /* read and neither given back nor on its way out */
+	uint64_t given[FRAMES_MAX]; /* by RX index: the frames of its last entries */
+	uint64_t mine[FRAMES_MAX];  /* read and neither given back nor on its way out */
 	uint32_t n_mine;
 	uint64_t meant, dropped;
 	uint32_t completed; /* completions that it is owed and that were there */
@@ -148,35 +149,70 @@ static bool is_good_return(uint32_t slot, uint64_t address)
 	       senders[frame] != slot;
 }
 
+/* What it said by an entry: so many addresses, or what is wrong with it. */
+static enum violation read_return(uint32_t slot, uint64_t entry, uint64_t *addresses, uint32_t *n)
+{
+	const struct actor *actor = &actors[slot];
+	const uint32_t age = actor->player->rx.producer - xdpd_run_first(entry);
+	uint32_t kept = 1;
+
+	while (kept < rig.handoff.receive_frames)
+		kept *= 2;
+	*n = 0;
+	if (!xdpd_is_run(entry)) {
+		if (entry / FRAME_SIZE >= rig.handoff.receive_frames)
+			return VIOLATION_RETURN_FOREIGN;
+		addresses[(*n)++] = entry;
+		return VIOLATION_NONE;
+	}
+	if (xdpd_run_count(entry) < 1 || xdpd_run_count(entry) > XDPD_RUN_MAX ||
+	    xdpd_run_count(entry) > age || age > kept)
+		return VIOLATION_RETURN_RUN;
+	while (*n < xdpd_run_count(entry)) {
+		addresses[*n] = actor->given[(xdpd_run_first(entry) + *n) % kept];
+		++*n;
+	}
+	return VIOLATION_NONE;
+}
+
+/* Of one entry; returns what is wrong with it, after the frames before that were taken. */
+static enum violation take_return(uint32_t slot, uint64_t entry, uint32_t *taken)
+{
+	uint64_t addresses[XDPD_RUN_MAX];
+	uint32_t n;
+	const enum violation violation = read_return(slot, entry, addresses, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!is_good_return(slot, addresses[i]))
+			return VIOLATION_RETURN_NOT_HELD;
+		holders[addresses[i] / FRAME_SIZE] &= ~BIT(slot);
+		++*taken;
+	}
+	return violation;
+}
+
 static void check_returns_of(uint32_t slot)
 {
 	const struct player *player = actors[slot].player;
-	const uint32_t first = before.member[slot].fill;
-	const uint32_t taken = player->fill.consumer - first;
-	const uint64_t next = *xdpd_ring_address(&player->fill.out, player->fill.consumer);
-	const bool was_serving = before.serving & BIT(slot);
+	const uint32_t first = before.member[slot].fill, end = player->fill.producer;
+	enum violation expected = VIOLATION_NONE;
+	uint32_t taken = 0;
 
-	for (uint32_t i = 0; i < taken; i++) {
-		const uint64_t address = *xdpd_ring_address(&player->fill.out, first + i);
-
-		assert_true(is_good_return(slot, address));
-		holders[address / FRAME_SIZE] &= ~BIT(slot);
+	if (before.serving & BIT(slot) && end - first > player->fill.in.size) {
+		expected = VIOLATION_FILL_INDEX;
+	} else if (before.serving & BIT(slot)) {
+		for (uint32_t i = first; i != end && expected == VIOLATION_NONE; i++)
+			expected =
+				take_return(slot, *xdpd_ring_address(&player->fill.out, i), &taken);
+		assert_int_equal(player->member.counters.invalid_returns,
+				 expected != VIOLATION_NONE);
+		if (expected == VIOLATION_NONE)
+			assert_int_equal(player->fill.consumer, end);
 	}
+	if (before.serving & BIT(slot))
+		assert_int_equal(violation_of(slot), expected);
 	assert_int_equal(player->member.counters.returned,
 			 before.member[slot].counters.returned + taken);
-	if (!was_serving)
-		assert_int_equal(taken, 0);
-	else if (player->fill.producer - first > player->fill.in.size)
-		assert_int_equal(violation_of(slot), VIOLATION_FILL_INDEX);
-	else if (serving() & BIT(slot))
-		assert_int_equal(player->fill.producer, player->fill.consumer);
-	else {
-		assert_int_equal(violation_of(slot), next / FRAME_SIZE < rig.handoff.receive_frames
-							     ? VIOLATION_RETURN_NOT_HELD
-							     : VIOLATION_RETURN_FOREIGN);
-		assert_false(is_good_return(slot, next));
-		assert_int_equal(player->member.counters.invalid_returns, 1);
-	}
 }
 
 static void collect(void)
@@ -231,6 +267,15 @@ static uint64_t takers_of(uint64_t address, uint64_t *unclaimed)
 	return takers;
 }
 
+static void remember_given(struct actor *actor, uint32_t index, uint64_t address)
+{
+	uint32_t kept = 1;
+
+	while (kept < rig.handoff.receive_frames)
+		kept *= 2;
+	actor->given[index % kept] = address;
+}
+
 /* It got the beginning of what was meant for it; what it did not get had a reason. */
 static void check_received_by(uint32_t slot, const struct xdp_desc *meant, uint32_t n_meant,
 			      uint64_t *passed_over)
@@ -259,6 +304,7 @@ static void check_received_by(uint32_t slot, const struct xdp_desc *meant, uint3
 			continue;
 		assert_false(holders[frame] & BIT(slot));
 		holders[frame] |= BIT(slot);
+		remember_given(actor, before.member[slot].rx + i, desc->addr);
 	}
 	actor->meant += n_meant;
 	actor->dropped += no_room + no_quota;
@@ -508,6 +554,18 @@ static void read_frames(struct actor *actor)
 	}
 }
 
+/* Looks at some and gives them back at once. */
+static void go_through(struct actor *actor)
+{
+	const uint32_t most = one_in(4) ? 64 : below(16) + 1;
+	uint32_t count = 0;
+
+	while (count < most && player_read(actor->player) != NO_FRAME)
+		count++;
+	if (count)
+		player_return_run(actor->player, count, count);
+}
+
 static uint64_t pick_mine(struct actor *actor)
 {
 	const uint32_t i = one_in(2) ? 0 : below(actor->n_mine);
@@ -581,9 +639,20 @@ static uint64_t held_address(const struct actor *actor, bool sent)
 	return (uint64_t)found * FRAME_SIZE + below(FRAME_SIZE);
 }
 
+static uint64_t random_run(const struct actor *actor)
+{
+	const uint32_t count = one_in(8) ? below(UINT32_MAX) : below(XDPD_RUN_MAX + 2);
+
+	return xdpd_run(actor->player->rx.producer - below(FRAMES_MAX + 8), count);
+}
+
 static uint64_t random_address(const struct actor *actor)
 {
-	switch (below(8)) {
+	switch (below(10)) {
+	case 8:
+		return random_run(actor);
+	case 9:
+		return xdpd_run(actor->player->rx.out.own - 1, 1);
 	case 0:
 	case 1:
 		return held_address(actor, one_in(2));
@@ -691,11 +760,15 @@ static void act(struct actor *actor)
 			go_wild(actor);
 		return;
 	}
-	switch (below(8)) {
+	switch (below(9)) {
 	case 0:
 	case 1:
 	case 2:
 		read_frames(actor);
+		break;
+	case 8:
+		if (!actor->options.tap)
+			go_through(actor);
 		break;
 	case 3:
 	case 4:

@@ -458,6 +458,161 @@ static void no_more_returns_are_taken_in_a_round_than_keep_nobody_waiting(void *
 	assert_int_equal(handoff_collect(&rig.handoff), 257);
 }
 
+/* Goes through up to so many, and gives them back by runs. */
+static uint32_t go_through(struct player *player, uint32_t most)
+{
+	uint32_t total = 0, n = 0;
+
+	do {
+		for (n = 0; n < XDPD_RUN_MAX && total < most && player_read(player) != NO_FRAME;
+		     n++)
+			total++;
+		if (n)
+			player_return_run(player, n, n);
+	} while (n);
+	return total;
+}
+
+/* Rings and what is kept of them have other sizes, so all ends are met in all ways. */
+static void what_was_received_in_a_row_comes_back_by_runs(void **state)
+{
+	struct player *one, *other;
+	uint64_t kept, returned = 0;
+
+	(void)state;
+	make(&(struct rig_options){.frames = 200, .rx = 256, .fill = 128});
+	one = rig_add(&rig, 0, &(struct player_options){.rx = 32, .fill = 256});
+	other = rig_add(&rig, 5, &(struct player_options){.rx = 256, .fill = 256});
+	adopt();
+	for (int i = 0; i < 2000; i++) {
+		rig_arrive(&rig, below(70));
+		kept = player_read(one);
+		returned += go_through(one, below(40));
+		if (kept != NO_FRAME) {
+			player_return(one, kept);
+			returned++;
+		}
+		go_through(other, below(150));
+		run();
+	}
+	go_through(one, 200);
+	go_through(other, 200);
+	collect();
+	assert_true(one->member.counters.returned >= returned && returned > 10000);
+	assert_int_equal(one->member.counters.returned, one->member.counters.receive_packets);
+	assert_all_serve();
+	assert_nothing_is_lost();
+}
+
+static void a_run_has_a_members_own_frames_of_each_burst(void **state)
+{
+	struct player *one, *other;
+
+	(void)state;
+	make_receiving(64);
+	one = add(0);
+	other = add(1);
+	rig_group(&rig, 0, 0);
+	rig_group(&rig, 1, 1);
+	adopt();
+	for (int i = 0; i < 20; i++)
+		rig_arrives_marked(&rig, 1u << i % 2, 0);
+	run();
+	assert_int_equal(go_through(one, 10), 10);
+	collect();
+	assert_int_equal(one->member.held, 0);
+	assert_int_equal(other->member.held, 10);
+	assert_int_equal(place(XDPD_PLACE_LENT), 10);
+	assert_all_serve();
+}
+
+/* The ring is the member's to write, also while the frames that its entries named come back. */
+static void a_run_gives_back_what_was_received_whatever_the_ring_says_by_then(void **state)
+{
+	struct player *one;
+
+	(void)state;
+	make_receiving(64);
+	one = add(0);
+	adopt();
+	receive(30);
+	for (uint32_t i = 0; i < 64; i++)
+		one->rx.descs[i] = (struct xdp_desc){.addr = 63 * FRAME_SIZE};
+	for (uint32_t i = 0; i < 30; i++)
+		(void)player_read(one);
+	player_return_run(one, 30, 30);
+	collect();
+	assert_int_equal(one->member.held, 0);
+	assert_all_serve();
+	assert_nothing_is_lost();
+}
+
+/* With a tap, or a frame in transmission as it is, what comes back is queued. */
+static void runs_come_back_with_a_tap_too(void **state)
+{
+	struct player *one;
+
+	(void)state;
+	make_receiving(64);
+	one = add(0);
+	add_tap(3);
+	adopt();
+	for (int i = 0; i < 100; i++) {
+		receive(20);
+		assert_int_equal(go_through(one, 20), 20);
+		run();
+		run();
+		assert_int_equal(one->member.held, 0);
+	}
+	assert_all_serve();
+	assert_nothing_is_lost();
+}
+
+/* Entries at START and the next 9; the first two have come back, so has the sixth. */
+static void return_run_badly(uint32_t first, uint32_t count, enum violation violation,
+			     uint32_t returned)
+{
+	struct player *bad;
+	uint64_t addresses[65];
+
+	make_receiving(64);
+	bad = add(0);
+	add(1);
+	adopt();
+	receive(10);
+	player_read_all(bad, addresses);
+	player_return(bad, xdpd_run(START, 2));
+	player_return(bad, addresses[5]);
+	player_return(bad, xdpd_run(START + first, count));
+	player_return(bad, addresses[9]);
+	collect();
+	assert_violated(0, violation);
+	assert_int_equal(bad->member.counters.returned, returned);
+	assert_int_equal(bad->member.held, 10 - returned);
+	rig_leave(&rig, 0);
+	assert_all_serve();
+	assert_nothing_is_lost();
+	rig_end(&rig);
+}
+
+static void a_bad_run_ejects_its_member_alone_and_loses_nothing(void **state)
+{
+	(void)state;
+	return_run_badly(2, 0, VIOLATION_RETURN_RUN, 3);
+	return_run_badly(2, XDPD_RUN_MAX + 1, VIOLATION_RETURN_RUN, 3);
+	return_run_badly(2, 0x7fffffff, VIOLATION_RETURN_RUN, 3);
+	/* Of what it has not received, one and all. */
+	return_run_badly(9, 2, VIOLATION_RETURN_RUN, 3);
+	return_run_badly(10, 1, VIOLATION_RETURN_RUN, 3);
+	return_run_badly(0x80000000, 1, VIOLATION_RETURN_RUN, 3);
+	/* Longer ago than is kept. */
+	return_run_badly(10u - 65u, 1, VIOLATION_RETURN_RUN, 3);
+	/* Back already: the first, the last, one of them. */
+	return_run_badly(1, 3, VIOLATION_RETURN_NOT_HELD, 3);
+	return_run_badly(2, 4, VIOLATION_RETURN_NOT_HELD, 6);
+	return_run_badly(4, 5, VIOLATION_RETURN_NOT_HELD, 4);
+}
+
 struct bad_return {
 	uint64_t address;
 	enum violation violation;
@@ -579,8 +734,8 @@ static void a_bad_return_ejects_its_member_alone_and_loses_nothing(void **state)
 		/* beyond the UMEM */
 		{96 * FRAME_SIZE, VIOLATION_RETURN_FOREIGN},
 		{UINT64_C(1) << 32, VIOLATION_RETURN_FOREIGN},
-		{UINT64_C(1) << 63, VIOLATION_RETURN_FOREIGN},
-		{UINT64_MAX, VIOLATION_RETURN_FOREIGN},
+		{UINT64_C(1) << 63, VIOLATION_RETURN_RUN},
+		{UINT64_MAX, VIOLATION_RETURN_RUN},
 		/* as 32 bits it would be frame 0 */
 		{UINT64_C(1) << (32 + 11), VIOLATION_RETURN_FOREIGN},
 	};
@@ -993,6 +1148,11 @@ int main(void)
 		TEST(a_returned_frame_is_the_kernels_again_with_the_next_round),
 		TEST(a_thousand_frames_come_back_in_several_rounds_over_the_rings_end),
 		TEST(no_more_returns_are_taken_in_a_round_than_keep_nobody_waiting),
+		TEST(what_was_received_in_a_row_comes_back_by_runs),
+		TEST(a_run_has_a_members_own_frames_of_each_burst),
+		TEST(a_run_gives_back_what_was_received_whatever_the_ring_says_by_then),
+		TEST(runs_come_back_with_a_tap_too),
+		TEST(a_bad_run_ejects_its_member_alone_and_loses_nothing),
 		TEST(what_comes_back_waits_only_while_frames_arrive_and_its_member_holds_little),
 		TEST(who_holds_little_of_a_long_quota_waits_no_longer_when_frames_are_few),
 		TEST(a_bad_return_ejects_its_member_alone_and_loses_nothing),

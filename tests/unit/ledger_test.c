@@ -67,7 +67,8 @@ static void a_new_ledger_is_zero_but_for_what_it_says_of_itself(void **state)
 		sum += bytes[i];
 	assert_int_equal(sum, 0);
 	assert_int_equal(ledger.content->size, ledger.length);
-	assert_ptr_equal((char *)ledger_arrays(&ledger) + handoff_arrays_size(&memory),
+	assert_ptr_equal((char *)ledger_arrays(&ledger) + handoff_arrays_size(&memory) +
+				 LEDGER_MEMBERS * handoff_received_size(64),
 			 (char *)ledger.content + ledger.length);
 	assert_int_equal((uintptr_t)ledger_arrays(&ledger) % 64, 0);
 	assert_true(fcntl(ledger.fd, F_GETFD) & FD_CLOEXEC);

@@ -293,7 +293,7 @@ static void frames_can_be_written_to_only_where_the_queue_says_so(void **state)
 
 	(void)state;
 	give_with(false, true, true, &usual);
-	assert_int_equal(given.grant.flags, XDPD_GRANT_WRITABLE);
+	assert_int_equal(given.grant.flags, XDPD_GRANT_WRITABLE | XDPD_GRANT_RUNS);
 	assert_int_equal(given.grant.umem.flags, 0);
 	frames = mmap(NULL, given.grant.umem.length, PROT_READ | PROT_WRITE, MAP_SHARED,
 		      given.fds[UMEM_FD], 0);
