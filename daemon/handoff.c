@@ -748,7 +748,7 @@ static inline uint32_t count_unclaimed(uint64_t takers, uint64_t serving)
  * How far ahead of the reading a mark is fetched. Not the whole burst at once: marks lie a frame's size apart, so they
  * all meet in one set of the nearest cache, which has 8 to 12 lines.
  */
-#define MARKS_AHEAD 8
+#define MARKS_AHEAD 4
 
 static inline void prefetch_mark(const struct handoff *h, const struct xdp_desc *desc)
 {

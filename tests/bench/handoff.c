@@ -66,6 +66,7 @@ struct mode {
 	uint32_t consumers, groups; /* as many members each, if there are more consumers */
 	bool marked; /* groups and hash are read from the metadata before each frame */
 	bool tap;    /* the last one is a tap */
+	bool kept;   /* frames are taken out of the ring, and given back by their addresses */
 };
 
 struct figures {
@@ -74,14 +75,16 @@ struct figures {
 };
 
 static const struct mode modes[] = {
-	{"one", "one group of one member", 1, 1, false, false},
-	{"two", "two such groups", 2, 2, false, false},
-	{"three", "three", 3, 3, false, false},
-	{"four", "four", 4, 4, false, false},
-	{"tap", "one group, and a tap beside it", 2, 2, false, true},
-	{"marked", "one group, told by the metadata before each frame", 1, 1, true, false},
-	{"members-2", "one group of two members, told by the metadata", 2, 1, true, false},
-	{"members-4", "one group of four", 4, 1, true, false},
+	{"one", "one group of one member", .consumers = 1, .groups = 1},
+	{"kept", "likewise, frames given back by address", .consumers = 1, .groups = 1,
+	 .kept = true},
+	{"two", "two such groups", .consumers = 2, .groups = 2},
+	{"three", "three", .consumers = 3, .groups = 3},
+	{"four", "four", .consumers = 4, .groups = 4},
+	{"tap", "one group, and a tap beside it", .consumers = 2, .groups = 2, .tap = true},
+	{"marked", "one group, told by the metadata before each frame", 1, 1, .marked = true},
+	{"members-2", "one group of two members, told likewise", 2, 1, .marked = true},
+	{"members-4", "one group of four", 4, 1, .marked = true},
 };
 
 static struct kernel kernel;
@@ -141,7 +144,7 @@ static void run_on(int cpu)
 /* ---- a consumer ---- */
 
 /* Gives way to the others on its CPU when it has nothing to do. */
-static void consume(struct shared *shared, struct shared_member *member, bool alone)
+static void consume(struct shared *shared, struct shared_member *member, bool alone, bool keeps)
 {
 	struct receiver receiver = {0};
 	struct xdpd x = {
@@ -159,7 +162,7 @@ static void consume(struct shared *shared, struct shared_member *member, bool al
 	(void)__atomic_fetch_add(&shared->ready.at, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&shared->stopped.at, __ATOMIC_RELAXED)) {
 		if (xdpd_ring_available(&x.rx, 1)) {
-			(void)xdpd_peek_burst(&receiver, &x);
+			(void)(keeps ? xdpd_burst(&receiver, &x) : xdpd_peek_burst(&receiver, &x));
 			__atomic_store_n(&member->frames, receiver.frames, __ATOMIC_RELAXED);
 		} else if (!alone) {
 			(void)sched_yield();
@@ -214,7 +217,7 @@ static void start_consumers(struct shared *shared, const struct cpus *cpus, cons
 			if (mode->tap && i == count - 1)
 				look_on(shared, &shared->members[i], alone);
 			else
-				consume(shared, &shared->members[i], alone);
+				consume(shared, &shared->members[i], alone, mode->kept);
 			_exit(0);
 		}
 	}

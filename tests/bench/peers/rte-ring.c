@@ -4,7 +4,7 @@
  * time. Nobody reads what they point to, and who finds no room waits for it.
  *
  *     one-way    bare pointers, and nothing comes back
- *     both-ways  as many bytes as a frame takes in xdpd's rings: 16 out, 8 back
+ *     both-ways  as many bytes as a frame takes in AF_XDP's rings, and in xdpd's where it is kept: 16 out, 8 back
  *
  * Says what tests/bench/handoff.c says.
  */
