@@ -38,6 +38,12 @@ __attribute__((noinline)) static void peek(void)
 	(void)xdpd_peek_burst(&receiver, &attachment);
 }
 
+/* The same for shared delivery, whose fill ring takes runs. */
+__attribute__((noinline)) static void shared(void)
+{
+	(void)xdpd_peek_burst(&receiver, &attachment);
+}
+
 __attribute__((noinline)) static void libxdp(void)
 {
 	(void)libxdp_burst(&receiver, &rings);
@@ -84,12 +90,25 @@ static void (*burst_named(const char *name))(void)
 	static const struct {
 		const char *name;
 		void (*burst)(void);
-	} bursts[] = {{"rx", rx}, {"peek", peek}, {"libxdp", libxdp}};
+	} bursts[] = {{"rx", rx}, {"peek", peek}, {"shared", shared}, {"libxdp", libxdp}};
 
 	for (size_t i = 0; i < sizeof(bursts) / sizeof(*bursts); i++)
 		if (!strcmp(bursts[i].name, name))
 			return bursts[i].burst;
 	return NULL;
+}
+
+/* Frames in the fill ring. */
+static uint32_t given_back(void)
+{
+	uint32_t frames = 0;
+
+	for (uint32_t i = kernel.fill_consumer; i != kernel.fill_producer; i++) {
+		const uint64_t entry = kernel.fill[i % RING];
+
+		frames += xdpd_is_run(entry) ? xdpd_run_count(entry) : 1;
+	}
+	return frames;
 }
 
 int main(int argc, char **argv)
@@ -99,15 +118,16 @@ int main(int argc, char **argv)
 	uint64_t frames = burst ? strtoull(argv[3], NULL, 10) : 0;
 
 	if (!at_once || at_once > RING) {
-		(void)fprintf(stderr, "usage: instructions rx|peek|libxdp AT-ONCE FRAMES\n");
+		(void)fprintf(stderr, "usage: instructions rx|peek|shared|libxdp AT-ONCE FRAMES\n");
 		return 1;
 	}
 	kernel_begin();
+	attachment.takes_runs = burst == shared;
 	while (receiver.frames < frames) {
 		kernel.rx_producer += at_once;
 		while (kernel.rx_consumer != kernel.rx_producer)
 			burst();
-		if (kernel.fill_producer != kernel.rx_consumer)
+		if (given_back() != at_once)
 			receiver_die("frames were not given back", EPROTO);
 		kernel.fill_consumer = kernel.fill_producer;
 	}
