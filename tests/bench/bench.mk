@@ -2,7 +2,7 @@
 #
 # `make bench` and its like: what they compare with is needed for nothing else, so it is built and installed only here.
 
-BENCH_PACKAGES := iproute2 ethtool util-linux libxdp-dev dpdk-dev valgrind gnuplot-nox
+BENCH_PACKAGES := iproute2 ethtool util-linux libxdp-dev dpdk-dev valgrind gnuplot-nox mmdebstrap systemd-container
 BENCH_PEERS    := $(patsubst tests/bench/peers/%.c,$(BUILD)/bench/peers/%,$(wildcard tests/bench/peers/*.c))
 
 # DPDK's ring is inlined, so its user is compiled as DPDK says.

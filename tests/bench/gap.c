@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * gap FILE COMMAND...: runs a command that disturbs a receiver, waits until frames come as before, and tells of what the
+ * receiver has written down meanwhile (arrivals.h) the longest time without a frame: its begin and end, in microseconds
+ * of CLOCK_MONOTONIC, and how many frames are missing among the numbers of all that came.
+ *
+ *     without BEGIN END missing N
+ */
+#include <inttypes.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include "tests/bench/arrivals.h"
+
+#define SETTLE	300000000 /* nanoseconds that are looked at after the command has ended, */
+#define STEADY	100000000 /* or more, as the last frame shall not be older then */
+#define GIVE_UP 10000000000
+
+extern char **environ;
+
+static void run(char **command)
+{
+	int status;
+	pid_t pid;
+	int r = posix_spawnp(&pid, command[0], NULL, NULL, command, environ);
+
+	if (r)
+		receiver_die(command[0], r);
+	if (waitpid(pid, &status, 0) != pid || status)
+		receiver_die(command[0], ECHILD);
+}
+
+static uint64_t last_arrival(const struct arrivals *arrivals)
+{
+	return arrivals->burst[arrivals_count(arrivals) - 1].at;
+}
+
+static void wait_until_steady(const struct arrivals *arrivals)
+{
+	const uint64_t begun = clock_now();
+	uint64_t now;
+
+	do {
+		(void)usleep(10000);
+		now = clock_now();
+		if (now - begun > GIVE_UP)
+			receiver_die("no frame came again", ETIMEDOUT);
+	} while (now - begun < SETTLE || (int64_t)(now - last_arrival(arrivals)) > STEADY);
+}
+
+/* Of the bursts from `first` on. */
+static void tell(const struct arrivals *arrivals, uint64_t first)
+{
+	const uint64_t n = arrivals_count(arrivals);
+	const struct arrival *burst = arrivals->burst, *before = &burst[first];
+
+	for (uint64_t i = first + 1; i + 1 < n; i++)
+		if (burst[i + 1].at - burst[i].at > before[1].at - before[0].at)
+			before = &burst[i];
+	(void)printf("without %" PRIu64 " %" PRIu64 " missing %" PRIi64 "\n", before[0].at / 1000,
+		     before[1].at / 1000,
+		     (int64_t)((burst[n - 1].number - burst[first].number) -
+			       (burst[n - 1].frames - burst[first].frames)));
+}
+
+int main(int argc, char **argv)
+{
+	const struct arrivals *arrivals;
+	uint64_t n;
+
+	if (argc < 3)
+		return 1;
+	arrivals = arrivals_open(argv[1]);
+	n = arrivals_count(arrivals);
+	if (!n)
+		receiver_die("no frame has come before", ENODATA);
+	run(argv + 2);
+	wait_until_steady(arrivals);
+	tell(arrivals, n - 1);
+	return 0;
+}
