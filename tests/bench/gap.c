@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * gap FILE COMMAND...: runs a command that disturbs a receiver, waits until frames come as before, and tells of what the
- * receiver has written down meanwhile (arrivals.h) the longest time without a frame: its begin and end, in microseconds
- * of CLOCK_MONOTONIC, and how many frames are missing among the numbers of all that came.
+ * gap FILE COMMAND...: runs a command that disturbs a receiver, when frames come, waits until they come again, and tells
+ * of what the receiver has written down meanwhile (arrivals.h) the longest time without a frame: its begin and end, in
+ * microseconds of CLOCK_MONOTONIC, and how many frames are missing among the numbers of all that came.
  *
  *     without BEGIN END missing N
  */
@@ -30,22 +30,25 @@ static void run(char **command)
 		receiver_die(command[0], ECHILD);
 }
 
-static uint64_t last_arrival(const struct arrivals *arrivals)
+static int frames_come(const struct arrivals *arrivals)
 {
-	return arrivals->burst[arrivals_count(arrivals) - 1].at;
+	const uint64_t n = arrivals_count(arrivals);
+
+	return n && (int64_t)(clock_now() - arrivals->burst[n - 1].at) < STEADY;
 }
 
-static void wait_until_steady(const struct arrivals *arrivals)
+/* For so long at the least. */
+static void wait_for_frames(const struct arrivals *arrivals, uint64_t nanoseconds)
 {
 	const uint64_t begun = clock_now();
-	uint64_t now;
+	uint64_t waited = 0;
 
-	do {
+	while (waited < nanoseconds || !frames_come(arrivals)) {
+		if (waited > GIVE_UP)
+			receiver_die("no frame comes", ETIMEDOUT);
 		(void)usleep(10000);
-		now = clock_now();
-		if (now - begun > GIVE_UP)
-			receiver_die("no frame came again", ETIMEDOUT);
-	} while (now - begun < SETTLE || (int64_t)(now - last_arrival(arrivals)) > STEADY);
+		waited = clock_now() - begun;
+	}
 }
 
 /* Of the bursts from `first` on. */
@@ -71,11 +74,10 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 1;
 	arrivals = arrivals_open(argv[1]);
+	wait_for_frames(arrivals, 0);
 	n = arrivals_count(arrivals);
-	if (!n)
-		receiver_die("no frame has come before", ENODATA);
 	run(argv + 2);
-	wait_until_steady(arrivals);
+	wait_for_frames(arrivals, SETTLE);
 	tell(arrivals, n - 1);
 	return 0;
 }
