@@ -5,6 +5,8 @@
  * microseconds of CLOCK_MONOTONIC, and how many frames are missing among the numbers of all that came.
  *
  *     without BEGIN END missing N
+ *
+ * gap FILE after MICROSECONDS: when the first burst after that was in hand.
  */
 #include <inttypes.h>
 #include <spawn.h>
@@ -66,6 +68,15 @@ static void tell(const struct arrivals *arrivals, uint64_t first)
 			       (burst[n - 1].frames - burst[first].frames)));
 }
 
+static uint64_t first_after(const struct arrivals *arrivals, uint64_t nanoseconds)
+{
+	uint64_t i = arrivals_count(arrivals);
+
+	while (i > 0 && arrivals->burst[i - 1].at >= nanoseconds)
+		i--;
+	return arrivals->burst[i].at;
+}
+
 int main(int argc, char **argv)
 {
 	const struct arrivals *arrivals;
@@ -74,6 +85,11 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 1;
 	arrivals = arrivals_open(argv[1]);
+	if (argc == 4 && !strcmp(argv[2], "after")) {
+		(void)printf("%" PRIu64 "\n",
+			     first_after(arrivals, strtoull(argv[3], NULL, 10) * 1000) / 1000);
+		return 0;
+	}
 	wait_for_frames(arrivals, 0);
 	n = arrivals_count(arrivals);
 	run(argv + 2);
