@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/handoff_parts.h"
+
+/* Entries of a member's fill ring that are looked at in one round, so that a flood keeps nobody else waiting. */
+#define COLLECT_MAX 256
+
+/* An entry of another's ring: it may be written again while we look, so it is read once. */
+static inline uint64_t read_address(const struct xdpd_ring *ring, uint32_t index)
+{
+	return __atomic_load_n(xdpd_ring_address(ring, index), __ATOMIC_RELAXED);
+}
+
+static void reject_return(struct handoff *h, uint32_t slot, enum violation violation)
+{
+	add(&h->roster->member[slot]->counters.invalid_returns, 1);
+	handoff_violate(h, slot, violation);
+}
+
+static_assert(XDPD_RUN_MAX <= HANDOFF_BURST, "a run is taken in one step");
+
+/* The member got these entries, and which frames they named is not overwritten yet. */
+static inline bool is_run_of(const struct handoff *h, const struct handoff_member *member,
+			     uint64_t entry)
+{
+	const uint32_t count = xdpd_run_count(entry);
+	const uint32_t age = member->rx.own - xdpd_run_first(entry);
+
+	return count - 1 < XDPD_RUN_MAX && count <= age && age <= received_mask(h) + 1;
+}
+
+static inline void copy_run(const struct handoff *h, const struct handoff_member *member,
+			    uint64_t entry, uint32_t *to)
+{
+	const uint32_t mask = received_mask(h), at = xdpd_run_first(entry) & mask;
+	const uint32_t count = xdpd_run_count(entry), first = at_most(count, mask + 1 - at);
+
+	copy_frames(to, member->received + at, first);
+	copy_frames(to + first, member->received, count - first);
+}
+
+/* What was read of a member's fill ring: so many frames, which are in the step. */
+struct returns {
+	uint32_t entries, frames;
+	enum violation violation; /* of the entry after them */
+};
+
+/* A burst, of at most so many entries; of none only if the first one is not valid. */
+static struct returns read_returns(struct handoff *h, const struct handoff_member *member,
+				   uint32_t entries)
+{
+	const uint32_t shift = h->frame_shift, end = h->receive_frames;
+	uint32_t *const to = h->step.frames;
+	struct returns ret = {.violation = VIOLATION_NONE};
+
+	for (; ret.entries < entries && ret.frames < HANDOFF_BURST; ret.entries++) {
+		const uint64_t entry = read_address(&member->fill, member->fill.own + ret.entries);
+
+		if (xdpd_is_run(entry)) {
+			if (unlikely(!is_run_of(h, member, entry))) {
+				ret.violation = VIOLATION_RETURN_RUN;
+				break;
+			}
+			if (xdpd_run_count(entry) > HANDOFF_BURST - ret.frames)
+				break;
+			copy_run(h, member, entry, to + ret.frames);
+			ret.frames += xdpd_run_count(entry);
+		} else {
+			if (unlikely(entry >> shift >= end)) {
+				ret.violation = VIOLATION_RETURN_FOREIGN;
+				break;
+			}
+			to[ret.frames++] = (uint32_t)(entry >> shift);
+		}
+	}
+	return ret;
+}
+
+/* The holders of all of them together; 0 if there is one that the member does not hold. */
+static uint64_t find_holders(const struct handoff *h, uint32_t slot, uint32_t count)
+{
+	const uint64_t *const holders = h->holders;
+	const uint32_t *const frames = h->step.frames;
+	uint64_t each = SLOT(slot), any = 0;
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t held = holders[frames[i]];
+
+		each &= held;
+		any |= held;
+	}
+	return each ? any : 0;
+}
+
+/*
+ * Takes the member off the frames and writes their addresses. Returns false if one was named twice: the second time it
+ * had gone.
+ */
+static bool clear_bits(struct handoff *h, uint32_t slot, uint64_t *to, uint32_t count)
+{
+	uint64_t *const holders = h->holders;
+	const uint32_t *const frames = h->step.frames;
+	const uint32_t shift = h->frame_shift;
+	const uint64_t keep = ~SLOT(slot);
+	uint64_t each = SLOT(slot);
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t frame = frames[i], held = holders[frame];
+
+		each &= held;
+		holders[frame] = held & keep;
+		to[i] = frame << shift;
+	}
+	return each;
+}
+
+static void set_bits(struct handoff *h, uint32_t slot, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		h->holders[h->step.frames[i]] |= SLOT(slot);
+}
+
+/* Drops the staged frames that others hold. Returns how many are left. */
+static uint32_t keep_free(const struct handoff *h, uint64_t *staged, uint32_t count)
+{
+	uint32_t freed = 0;
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t address = staged[i];
+
+		/* Overwritten by the next unless nobody holds it. */
+		staged[freed] = address;
+		freed += !h->holders[address >> h->frame_shift];
+	}
+	return freed;
+}
+
+/*
+ * Straight into the kernel's fill ring, which has room for all of them in a row. Returns false, and nothing has changed,
+ * if not all are valid. Before one loses its last holder, the step says of all of them that it may be so, which is what
+ * handoff_recover() goes by.
+ */
+static bool refill(struct handoff *h, uint32_t slot, uint32_t count)
+{
+	uint64_t *const to = xdpd_ring_address(&h->fill, h->fill.own);
+	const uint64_t any = find_holders(h, slot, count);
+	uint32_t freed = count;
+
+	if (unlikely(!any))
+		return false;
+	in_this_order();
+	h->step.held = 1;
+	in_this_order();
+	if (unlikely(!clear_bits(h, slot, to, count))) {
+		set_bits(h, slot, count);
+		return false;
+	}
+	if (any != SLOT(slot))
+		freed = keep_free(h, to, count);
+	in_this_order();
+	xdpd_ring_advance(&h->fill, freed);
+	h->recorded = h->fill.own;
+	h->with_kernel += freed;
+	h->lent -= freed;
+	return true;
+}
+
+/* The same onto the queue of free frames, up to the first one that is not valid; returns how many. */
+static uint32_t set_free(struct handoff *h, uint32_t slot, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count && can_take_back(h, slot, h->step.frames[i]); i++)
+		take_bit(h, slot, h->step.frames[i]);
+	return i;
+}
+
+/* Nothing else is to be minded when a frame comes back: no tap, no frame in transmission as it is. */
+static bool can_refill(struct handoff *h, uint32_t count)
+{
+	return !h->roster->taps && !h->forwarded && count <= until_wrap(&h->fill) &&
+	       xdpd_ring_room(&h->fill, count) == count;
+}
+
+static void begin_collecting(struct handoff *h, uint32_t slot, const struct returns *returns)
+{
+	h->step.kernel = h->fill.own;
+	h->step.slot = slot;
+	h->step.member = h->roster->member[slot]->fill.own;
+	h->step.count = returns->entries;
+	h->step.named = returns->frames;
+	h->step.held = 0;
+	begin_step(h, STEP_COLLECT);
+}
+
+/*
+ * A burst, of at most so many entries; returns how many it had. Of one with an invalid frame those before that are
+ * taken, and the entries stay where they are, as nobody looks at them again.
+ */
+static uint32_t collect_some(struct handoff *h, uint32_t slot, uint32_t entries)
+{
+	struct handoff_member *member = h->roster->member[slot];
+	const struct returns returns = read_returns(h, member, entries);
+	const uint32_t count = returns.frames;
+	uint32_t taken;
+
+	begin_collecting(h, slot, &returns);
+	taken = can_refill(h, count) && refill(h, slot, count) ? count : set_free(h, slot, count);
+	set(&member->held, member->held - taken);
+	add(&member->counters.returned, taken);
+	if (unlikely(taken < count))
+		reject_return(h, slot, VIOLATION_RETURN_NOT_HELD);
+	else if (unlikely(returns.violation != VIOLATION_NONE))
+		reject_return(h, slot, returns.violation);
+	in_this_order();
+	if (taken == count)
+		xdpd_ring_advance(&member->fill, returns.entries);
+	end_step(h);
+	return returns.entries;
+}
+
+/* All at once: they come from another CPU's cache, and it takes as long for many as for one. */
+static void prefetch_returns(const struct xdpd_ring *returns, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i += 64 / sizeof(uint64_t))
+		__builtin_prefetch(xdpd_ring_address(returns, returns->own + i));
+}
+
+static uint32_t collect_from(struct handoff *h, uint32_t slot)
+{
+	struct xdpd_ring *returns = &h->roster->member[slot]->fill;
+	const uint32_t count = xdpd_ring_available(returns, COLLECT_MAX);
+	uint32_t total = 0;
+
+	if (unlikely(!xdpd_consumer_peer_is_sane(returns))) {
+		handoff_violate(h, slot, VIOLATION_FILL_INDEX);
+		return 0;
+	}
+	prefetch_returns(returns, count);
+	while (total < count && is_serving(h, slot))
+		total += collect_some(h, slot, count - total);
+	return total;
+}
+
+uint32_t handoff_collect(struct handoff *h)
+{
+	uint32_t total = 0, slot;
+
+	FOR_EACH_SLOT(slot, h->serving & ~h->roster->taps)
+		total += collect_from(h, slot);
+	return total;
+}
+
+/*
+ * What the member gave back can wait for more, as it holds little of what it may, a burst fits all the same, and most frames
+ * are in nobody's hands.
+ * Each look at its index takes a cache line from under its writes, so there is one for some hundred frames, not for each
+ * burst.
+ */
+static bool can_wait(const struct handoff *h, uint32_t slot)
+{
+	const struct handoff_member *member = h->roster->member[slot];
+	const uint32_t quota = __atomic_load_n(&member->quota, __ATOMIC_RELAXED);
+	const uint32_t left = left_to_lend(h);
+	const uint32_t most = at_most(quota, left);
+
+	return left >= h->lendable / 2 && member->held < most / 4 &&
+	       most - member->held >= HANDOFF_BURST;
+}
+
+/* In a round that has frames to receive: what others may lack. */
+uint32_t handoff_collect_due(struct handoff *h)
+{
+	uint32_t total = 0, slot;
+
+	FOR_EACH_SLOT(slot, h->serving & ~h->roster->taps)
+		if (!can_wait(h, slot))
+			total += collect_from(h, slot);
+	return total;
+}
