@@ -6,9 +6,13 @@
  * rules that this value satisfies, in which a rule that does not look at the field is in every set. The sets of all
  * fields are ANDed, and the lowest bit that is left is the first rule that matches.
  *
+ *     all but ports, addresses     kinds[family << 8 | protocol]        of common frames: struct xdpd_bpf_kind
  *     ethertype, VLAN id, ports    high[field][value >> 8] --> pages[..][value & 255] --> classes[..]
  *     protocol                     proto[value]
  *     addresses                    roots[family] --> nodes[..] --> nodes[..] --> leaves[..] --> classes[..]
+ *
+ * Ports and addresses are looked up if one of the rules that the frame's kind leaves asks for them; addresses last, and
+ * only if the ports leave any rule.
  *
  * A class is what values of a field that satisfy the same rules have in common: with one look-up it tells which rules
  * are satisfied as the frame's source, as its destination, or as either.
@@ -69,15 +73,37 @@ enum xdpd_bpf_part {
 	XDPD_PART_PROTO = 1 << 2,
 	XDPD_PART_SOURCE_PORT = 1 << 3,
 	XDPD_PART_DESTINATION_PORT = 1 << 4,
-	XDPD_PART_SOURCE_IPV4 = 1 << 5,
-	XDPD_PART_DESTINATION_IPV4 = 1 << 6,
-	XDPD_PART_SOURCE_IPV6 = 1 << 7,
-	XDPD_PART_DESTINATION_IPV6 = 1 << 8,
+	XDPD_PART_EITHER_PORT = 1 << 5,
+	XDPD_PART_SOURCE_IPV4 = 1 << 6,
+	XDPD_PART_DESTINATION_IPV4 = 1 << 7,
+	XDPD_PART_SOURCE_IPV6 = 1 << 8,
+	XDPD_PART_DESTINATION_IPV6 = 1 << 9,
 };
 
-#define XDPD_PARTS_PORTS (XDPD_PART_SOURCE_PORT | XDPD_PART_DESTINATION_PORT)
-#define XDPD_PARTS_IPV4	 (XDPD_PART_SOURCE_IPV4 | XDPD_PART_DESTINATION_IPV4)
-#define XDPD_PARTS_IPV6	 (XDPD_PART_SOURCE_IPV6 | XDPD_PART_DESTINATION_IPV6)
+#define XDPD_PARTS_PORTS \
+	(XDPD_PART_SOURCE_PORT | XDPD_PART_DESTINATION_PORT | XDPD_PART_EITHER_PORT)
+#define XDPD_PARTS_IPV4	       (XDPD_PART_SOURCE_IPV4 | XDPD_PART_DESTINATION_IPV4)
+#define XDPD_PARTS_IPV6	       (XDPD_PART_SOURCE_IPV6 | XDPD_PART_DESTINATION_IPV6)
+#define XDPD_PARTS_SOURCE      (XDPD_PART_SOURCE_IPV4 | XDPD_PART_SOURCE_IPV6)
+#define XDPD_PARTS_DESTINATION (XDPD_PART_DESTINATION_IPV4 | XDPD_PART_DESTINATION_IPV6)
+
+/* Those whose header begins with the ports. */
+#define XDPD_HAS_PORTS(proto)                                                                     \
+	((proto) == IPPROTO_TCP || (proto) == IPPROTO_UDP || (proto) == IPPROTO_UDPLITE ||        \
+	 (proto) == IPPROTO_SCTP || (proto) == IPPROTO_DCCP)
+
+/*
+ * What IP frames have in common that have the same protocol and no VLAN tag, and are no fragments: one look-up tells
+ * what all their fields but ports and addresses say.
+ */
+struct xdpd_bpf_kind {
+	__u64 rules; /* that such a frame can satisfy */
+	__u32 asks;  /* enum xdpd_bpf_part: ports and addresses that these rules look at */
+	__u32 zero;
+};
+
+#define XDPD_KIND(family, proto) ((family) << 8 | (proto))
+#define XDPD_KINDS		 512
 
 /* enum xdpd_action, whose header the program can't include. */
 enum xdpd_bpf_action {
@@ -91,7 +117,7 @@ struct xdpd_bpf_rule {
 	__u32 action; /* enum xdpd_bpf_action */
 	__u32 groups; /* REDIRECT: a bit each, to all of them: all ones */
 	__u32 rule;   /* its place; XDPD_RULES_MAX: the default */
-	__u32 zero;
+	__u32 counter; /* index into `rule_counters`, of redirect_steer() */
 };
 
 /*
@@ -103,7 +129,7 @@ struct xdpd_bpf_rule {
 /* Value of the one element of an array, which is the one element of the array of maps `steering`. */
 struct xdpd_bpf_steering {
 	__u32 uses; /* enum xdpd_bpf_part */
-	__u32 bank; /* of the rule counters */
+	__u32 zero;
 	__u32 roots[2]; /* nodes: IPv4, IPv6 */
 
 	/* The rules that do not look at a field: those that a frame without it satisfies. */
@@ -114,6 +140,7 @@ struct xdpd_bpf_steering {
 	struct xdpd_bpf_rule otherwise;
 	struct xdpd_bpf_rule rules[XDPD_RULES_MAX]; /* by XDPD_RULE_SLOT() */
 	__u64 proto[256];
+	struct xdpd_bpf_kind kinds[XDPD_KINDS]; /* by XDPD_KIND() */
 	__u8 high[XDPD_FIELD_COUNT][256];
 	__u16 pages[XDPD_PAGES_MAX][256];
 	__u16 leaves[XDPD_LEAVES_MAX];

@@ -70,7 +70,8 @@ struct judgement {
 	__u64 bytes;
 	__u32 queue;
 	__u32 action, groups, rule, hash;
-	__u32 counter; /* an index */
+	struct xdpd_bpf_queue record; /* the queue's, as it was found */
+	__u32 counter;		      /* an index */
 };
 
 struct {
@@ -87,6 +88,20 @@ struct {
 	__type(value, struct xdpd_bpf_trace);
 } trace SEC(".maps");
 
+/* The key of maps of one element. Not on the stack either. */
+static const __u32 only = 0;
+
+/*
+ * The same pointer, without clang's knowing so. Else it keeps what was written by way of the first one, and sums of it,
+ * for later, and then has no register for them.
+ */
+#define apart(pointer)                              \
+	({                                          \
+		typeof(pointer) apart_ = (pointer); \
+		asm volatile("" : "+r"(apart_));    \
+		apart_;                             \
+	})
+
 static __always_inline void count(void *map, const __u32 *index, __u64 bytes)
 {
 	struct xdpd_bpf_counter *counter = bpf_map_lookup_elem(map, index);
@@ -97,41 +112,80 @@ static __always_inline void count(void *map, const __u32 *index, __u64 bytes)
 	}
 }
 
-/* `only` is 0, and so the key of maps of one element. */
-static __always_inline const struct xdpd_bpf_steering *rules_in_force(const __u32 *only)
-{
-	void *value = bpf_map_lookup_elem(&steering, only);
+#ifndef XDPD_DIRECT
 
-	return value ? bpf_map_lookup_elem(value, only) : NULL;
+static __always_inline __u64 length_of(struct xdp_md *ctx)
+{
+	return bpf_xdp_get_buff_len(ctx);
 }
 
-static __always_inline void look_at(struct xdp_md *ctx, struct judgement *judgement)
+#else
+
+/* What is read of the kernel's own struct; the offsets are found by its BTF. */
+struct xdp_buff {
+	void *data;
+	void *data_end;
+	__u32 flags;
+} __attribute__((preserve_access_index));
+
+#define XDP_FLAGS_HAS_FRAGS (1 << 0) /* [include/net/xdp.h] */
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+
+static __always_inline __u64 length_of(struct xdp_md *ctx)
 {
-	if (!read_common(ctx, &judgement->frame))
+	const struct xdp_buff *buffer = bpf_cast_to_kern_ctx(ctx);
+
+	if (buffer->flags & XDP_FLAGS_HAS_FRAGS)
+		return bpf_xdp_get_buff_len(ctx);
+	return (__u64)buffer->data_end - (__u64)buffer->data;
+}
+
+#endif
+
+static __always_inline const struct xdpd_bpf_steering *rules_in_force(void)
+{
+	void *value = bpf_map_lookup_elem(&steering, &only);
+
+	return value ? bpf_map_lookup_elem(value, &only) : NULL;
+}
+
+/* Whether it is a common frame: see read_common(). */
+static __always_inline bool look_at(struct xdp_md *ctx, struct judgement *judgement)
+{
+	if (read_common(ctx, &judgement->frame))
+		return true;
+	if (!read_tagged(ctx, &judgement->frame))
 		read_any(ctx, &judgement->frame);
+	return false;
 }
 
-static __noinline int find_hash(struct judgement *judgement)
+static __always_inline void set_hash(struct judgement *judgement)
 {
 	judgement->hash = flow_hash(&judgement->frame);
+}
+
+/* Where the registers would not suffice for it. */
+static __noinline int find_hash(struct judgement *judgement)
+{
+	set_hash(judgement);
 	return 0;
 }
 
-/* With CAP_PERFMON the stack costs nothing, but a return does on some CPUs. */
-#ifdef XDPD_DIRECT
-#define FUNCTION static __always_inline
-#else
-#define FUNCTION static __noinline
-#endif
-
-FUNCTION int find_rule(const struct xdpd_bpf_steering *rules, struct judgement *judgement)
+static __always_inline void find_rule(const struct xdpd_bpf_steering *rules,
+				      struct judgement *judgement, bool is_common)
 {
-	const struct xdpd_bpf_rule *rule = first_match(rules, &judgement->frame);
+	const struct xdpd_bpf_rule *rule;
 
+	if (is_common)
+		take_kind(rules, &judgement->frame);
+	else
+		find_kind(rules, &judgement->frame);
+	rule = first_match(rules, &judgement->frame);
 	judgement->action = rule->action;
 	judgement->groups = rule->groups;
 	judgement->rule = rule->rule;
-	return 0;
+	judgement->counter = rule->counter;
 }
 
 static __always_inline void redirect_to_all(struct judgement *judgement)
@@ -160,8 +214,7 @@ static __always_inline bool send(__u32 index)
 }
 
 /* Drivers that have no room for metadata refuse. What a driver may have left there itself must not lie in between. */
-static __always_inline bool mark(struct xdp_md *ctx, const struct judgement *judgement,
-				 const struct xdpd_bpf_queue *queue)
+static __always_inline bool mark(struct xdp_md *ctx, const struct judgement *judgement)
 {
 	struct xdpd_metadata *metadata = (void *)(long)ctx->data_meta;
 
@@ -176,8 +229,8 @@ static __always_inline bool mark(struct xdp_md *ctx, const struct judgement *jud
 	asm volatile("" : "+r"(metadata));
 	if ((void *)(metadata + 1) < (void *)(long)ctx->data)
 		return false;
-	metadata->epoch = queue->epoch;
-	metadata->groups = judgement->groups & queue->groups;
+	metadata->epoch = judgement->record.epoch;
+	metadata->groups = judgement->groups & judgement->record.groups;
 	metadata->hash = judgement->hash;
 	metadata->rule = judgement->rule;
 	return true;
@@ -185,100 +238,85 @@ static __always_inline bool mark(struct xdp_md *ctx, const struct judgement *jud
 
 /* What the rule, if there was one, leaves to the queue. */
 static __always_inline enum xdpd_verdict hand_over(struct xdp_md *ctx,
-						   const struct judgement *judgement,
-						   const struct xdpd_bpf_queue *queue)
+						   const struct judgement *judgement)
 {
-	enum xdpd_verdict verdict = judge(queue, judgement->groups, judgement->bytes);
+	enum xdpd_verdict verdict =
+		judge(&apart(judgement)->record, judgement->groups, judgement->bytes);
 
 	if (verdict != XDPD_VERDICT_REDIRECT)
 		return verdict;
-	if (!send(judgement->queue))
+	if (!send(apart(judgement)->queue))
 		return XDPD_VERDICT_PASS;
-	if (queue->epoch && !mark(ctx, judgement, queue))
+	if (judgement->record.epoch && !mark(ctx, judgement))
 		return XDPD_VERDICT_PASS_UNMARKED;
 	return XDPD_VERDICT_REDIRECT;
-}
-
-/* NULL can't be, but the verifier does not know. */
-static __always_inline struct judgement *begin(struct xdp_md *ctx,
-					       const struct xdpd_bpf_queue *queue, __u64 bytes)
-{
-	struct judgement *judgement = bpf_map_lookup_elem(&judgements, &queue->zero);
-
-	if (!judgement)
-		return NULL;
-	judgement->queue = ctx->rx_queue_index;
-	judgement->bytes = bytes;
-	look_at(ctx, judgement);
-	return judgement;
 }
 
 static __always_inline int end(struct judgement *judgement, int verdict)
 {
 	judgement->counter = xdpd_bpf_counter_index(judgement->queue, verdict);
-	count(&counters, &judgement->counter, judgement->bytes);
+	count(&counters, &apart(judgement)->counter, apart(judgement)->bytes);
 	if (verdict == XDPD_VERDICT_REDIRECT)
 		return XDP_REDIRECT;
 	return verdict == XDPD_VERDICT_DROP_RULE ? XDP_DROP : XDP_PASS;
 }
 
-static __noinline int handle_by_rules(struct xdp_md *ctx, const struct xdpd_bpf_queue *queue,
-				      const struct xdpd_bpf_steering *rules, __u64 bytes)
+static __always_inline int handle_by_rules(struct xdp_md *ctx,
+					   const struct xdpd_bpf_steering *rules,
+					   struct judgement *judgement)
 {
-	struct judgement *judgement = begin(ctx, queue, bytes);
+	bool is_common = look_at(ctx, judgement);
 
-	if (!judgement)
-		return XDP_PASS;
-	if (queue->epoch)
+	if (judgement->record.epoch)
 		find_hash(judgement);
-	find_rule(rules, judgement);
-	judgement->counter = xdpd_bpf_rule_index(rules->bank, judgement->rule);
-	count(&rule_counters, &judgement->counter, judgement->bytes);
+	find_rule(rules, judgement, is_common);
+	count(&rule_counters, &apart(judgement)->counter, apart(judgement)->bytes);
 	if (judgement->action == XDPD_BPF_DROP)
 		return end(judgement, XDPD_VERDICT_DROP_RULE);
 	if (judgement->action == XDPD_BPF_PASS)
 		return end(judgement, XDPD_VERDICT_PASS_RULE);
-	return end(judgement, hand_over(ctx, judgement, queue));
+	return end(judgement, hand_over(ctx, judgement));
 }
 
-static __noinline int handle_for_members(struct xdp_md *ctx, const struct xdpd_bpf_queue *queue,
-					 __u64 bytes)
+static __always_inline int handle_for_members(struct xdp_md *ctx, struct judgement *judgement)
 {
-	struct judgement *judgement = begin(ctx, queue, bytes);
-
-	if (!judgement)
-		return XDP_PASS;
-	find_hash(judgement);
+	look_at(ctx, judgement);
+	set_hash(judgement);
 	redirect_to_all(judgement);
-	return end(judgement, hand_over(ctx, judgement, queue));
+	return end(judgement, hand_over(ctx, judgement));
 }
 
 /* Where there are neither rules nor members to tell apart, nobody looks at the frame. */
-static __always_inline int handle_plainly(const struct xdpd_bpf_queue *queue, __u32 index,
-					  __u64 bytes)
+static __always_inline int handle_plainly(struct judgement *judgement)
 {
-	enum xdpd_verdict verdict = judge(queue, ~0u, bytes);
+	enum xdpd_verdict verdict = judge(&apart(judgement)->record, ~0u, judgement->bytes);
 
-	if (verdict == XDPD_VERDICT_REDIRECT && !send(index))
+	if (verdict == XDPD_VERDICT_REDIRECT && !send(apart(judgement)->queue))
 		verdict = XDPD_VERDICT_PASS;
-	index = xdpd_bpf_counter_index(index, verdict);
-	count(&counters, &index, bytes);
-	return verdict == XDPD_VERDICT_REDIRECT ? XDP_REDIRECT : XDP_PASS;
+	return end(judgement, verdict);
 }
 
-static __always_inline int steer(struct xdp_md *ctx, __u32 index, __u64 bytes)
+/* No judgement: can't be, but the verifier does not know. No queue: it is one that was added since. */
+static __always_inline int steer(struct xdp_md *ctx)
 {
-	const struct xdpd_bpf_queue *queue = bpf_map_lookup_elem(&queues, &index);
+	struct judgement *judgement = bpf_map_lookup_elem(&judgements, &only);
 	const struct xdpd_bpf_steering *rules;
+	const struct xdpd_bpf_queue *queue;
 
+	if (!judgement)
+		return XDP_PASS;
+	judgement->queue = ctx->rx_queue_index;
+	queue = bpf_map_lookup_elem(&queues, &apart(judgement)->queue);
 	if (!queue)
 		return XDP_PASS;
-	rules = rules_in_force(&queue->zero);
+	judgement->record = *queue;
+	judgement->bytes = length_of(ctx);
+	rules = rules_in_force();
 	if (rules)
-		return handle_by_rules(ctx, queue, rules, bytes);
-	if (queue->epoch)
-		return handle_for_members(ctx, queue, bytes);
-	return handle_plainly(queue, index, bytes);
+		return handle_by_rules(ctx, rules, judgement);
+	if (judgement->record.epoch)
+		return handle_for_members(ctx, judgement);
+	return handle_plainly(judgement);
 }
 
 /*
@@ -295,42 +333,26 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 index, __u64 bytes)
 SEC("xdp.frags")
 int xdpd_redirect(struct xdp_md *ctx)
 {
-	return steer(ctx, ctx->rx_queue_index, bpf_xdp_get_buff_len(ctx));
+	return steer(ctx);
 }
 
 /* Where AF_XDP sockets do not take frames of several buffers (before 6.6). */
 SEC("xdp")
 int xdpd_redirect_linear(struct xdp_md *ctx)
 {
-	return steer(ctx, ctx->rx_queue_index, bpf_xdp_get_buff_len(ctx));
+	return steer(ctx);
 }
 
 #else
 
-/* What is read of the kernel's own struct; the offsets are found by its BTF. */
-struct xdp_buff {
-	void *data;
-	void *data_end;
-	__u32 flags;
-} __attribute__((preserve_access_index));
-
-#define XDP_FLAGS_HAS_FRAGS (1 << 0) /* [include/net/xdp.h] */
-
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
-
 /*
- * Without the helper's call, a fifth of the program's time; needs CAP_PERFMON and Linux 6.2. An object of its own:
+ * Without the helper's call, a sixth of the program's time; needs CAP_PERFMON and Linux 6.2. An object of its own:
  * where the kernel lacks the function, libbpf looks for it in modules, which takes CAP_SYS_ADMIN, and gives up.
  */
 SEC("xdp.frags")
 int xdpd_redirect(struct xdp_md *ctx)
 {
-	struct xdp_buff *buffer = bpf_cast_to_kern_ctx(ctx);
-	__u64 bytes = (__u64)buffer->data_end - (__u64)buffer->data;
-
-	if (buffer->flags & XDP_FLAGS_HAS_FRAGS)
-		bytes = bpf_xdp_get_buff_len(ctx);
-	return steer(ctx, ctx->rx_queue_index, bytes);
+	return steer(ctx);
 }
 
 #endif
@@ -342,24 +364,23 @@ int xdpd_redirect(struct xdp_md *ctx)
 SEC("xdp")
 int xdpd_trace(struct xdp_md *ctx)
 {
-	const __u32 only = 0;
 	struct xdpd_bpf_trace *question = bpf_map_lookup_elem(&trace, &only);
 	struct judgement *judgement = bpf_map_lookup_elem(&judgements, &only);
 	const struct xdpd_bpf_steering *rules;
 	const struct xdpd_bpf_queue *queue;
+	bool is_common;
 
 	if (!question || !judgement)
 		return XDP_ABORTED;
+	is_common = look_at(ctx, judgement);
+	find_hash(judgement);
+	redirect_to_all(judgement);
+	rules = rules_in_force();
+	if (rules)
+		find_rule(rules, judgement, is_common);
 	queue = bpf_map_lookup_elem(&queues, &question->queue);
 	if (!queue)
 		return XDP_ABORTED;
-	look_at(ctx, judgement);
-	find_hash(judgement);
-	rules = rules_in_force(&only);
-	if (rules)
-		find_rule(rules, judgement);
-	else
-		redirect_to_all(judgement);
 	question->action = judgement->action;
 	question->groups = judgement->groups & queue->groups;
 	question->rule = judgement->rule;

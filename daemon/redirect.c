@@ -591,6 +591,16 @@ static int clear_bank(const struct redirect *redirect, uint32_t bank)
 	return 0;
 }
 
+static void use_bank(struct xdpd_bpf_steering *steering, uint32_t bank)
+{
+	steering->otherwise.counter = xdpd_bpf_rule_index(bank, XDPD_RULES_MAX);
+	for (size_t i = 0; i < XDPD_RULES_MAX; i++) {
+		struct xdpd_bpf_rule *rule = &steering->rules[i];
+
+		rule->counter = xdpd_bpf_rule_index(bank, rule->rule);
+	}
+}
+
 int redirect_steer(struct redirect *redirect, const struct xdpd_bpf_steering *steering,
 		   struct xdpd_bpf_counter before[XDPD_RULES_MAX + 1])
 {
@@ -601,7 +611,7 @@ int redirect_steer(struct redirect *redirect, const struct xdpd_bpf_steering *st
 	if (!banked)
 		return -ENOMEM;
 	*banked = *steering;
-	banked->bank = bank;
+	use_bank(banked, bank);
 	r = clear_bank(redirect, bank);
 	if (r == 0)
 		r = replace_rules(redirect, banked);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/steering.h"
 
+#include <linux/if_ether.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -246,6 +248,11 @@ static int compile_numbers(struct compiler *compiler, enum xdpd_bpf_field field,
 
 static int compile_ports(struct compiler *compiler)
 {
+	static const uint32_t parts[] = {
+		[SOURCE] = XDPD_PART_SOURCE_PORT,
+		[DESTINATION] = XDPD_PART_DESTINATION_PORT,
+		[EITHER] = XDPD_PART_EITHER_PORT,
+	};
 	const struct config_interface *config = compiler->config;
 	uint64_t sets[SIDES] = {};
 	cleanup_edges struct edges edges = {};
@@ -264,7 +271,7 @@ static int compile_ports(struct compiler *compiler)
 			if (r < 0)
 				return r;
 			if (sides[side]->n)
-				compiler->to->uses |= XDPD_PARTS_PORTS;
+				compiler->to->uses |= parts[side];
 			else
 				sets[side] |= 1ull << i;
 		}
@@ -504,6 +511,81 @@ static int compile_addresses(struct compiler *compiler)
 	return r < 0 ? r : compile_family(compiler, AF_INET6);
 }
 
+/* ---- kinds of frames ---- */
+
+static bool allows(const struct config_ranges *ranges, uint32_t number)
+{
+	for (size_t i = 0; i < ranges->n; i++) {
+		if (ranges->of[i].first <= number && number <= ranges->of[i].last)
+			return true;
+	}
+	return ranges->n == 0;
+}
+
+static bool has_family(const struct config_prefixes *prefixes, int family)
+{
+	for (size_t i = 0; i < prefixes->n; i++) {
+		if (prefixes->of[i].family == family)
+			return true;
+	}
+	return false;
+}
+
+/* The parts of addresses and ports that a rule looks at, of frames that have both addresses and ports. */
+static uint32_t asks_of(const struct config_match *match, int family)
+{
+	bool ipv6 = family == AF_INET6;
+	uint32_t asks = 0;
+
+	if (match->sport.n)
+		asks |= XDPD_PART_SOURCE_PORT;
+	if (match->dport.n)
+		asks |= XDPD_PART_DESTINATION_PORT;
+	if (match->port.n)
+		asks |= XDPD_PART_EITHER_PORT;
+	if (match->src.n)
+		asks |= ipv6 ? XDPD_PART_SOURCE_IPV6 : XDPD_PART_SOURCE_IPV4;
+	if (match->dst.n)
+		asks |= ipv6 ? XDPD_PART_DESTINATION_IPV6 : XDPD_PART_DESTINATION_IPV4;
+	return asks;
+}
+
+/* Whether a frame of this kind can satisfy the rule. */
+static bool may_match(const struct config_match *match, int family, uint32_t proto)
+{
+	return match->fragment <= 0 && !match->vlan.n && allows(&match->proto, proto) &&
+	       allows(&match->ethertype, family == AF_INET6 ? ETH_P_IPV6 : ETH_P_IP) &&
+	       (!match->src.n || has_family(&match->src, family)) &&
+	       (!match->dst.n || has_family(&match->dst, family)) &&
+	       (XDPD_HAS_PORTS(proto) || !(asks_of(match, family) & XDPD_PARTS_PORTS));
+}
+
+static struct xdpd_bpf_kind compile_kind(const struct config_interface *config, int family,
+					 uint32_t proto)
+{
+	struct xdpd_bpf_kind kind = {};
+
+	for (size_t i = 0; i < config->n_rules; i++) {
+		const struct config_match *match = &config->rules[i].match;
+
+		if (!may_match(match, family, proto))
+			continue;
+		kind.rules |= 1ull << i;
+		kind.asks |= asks_of(match, family);
+	}
+	return kind;
+}
+
+static void compile_kinds(struct compiler *compiler)
+{
+	struct xdpd_bpf_kind *kinds = compiler->to->kinds;
+
+	for (uint32_t proto = 0; proto < 256; proto++) {
+		kinds[XDPD_KIND(0, proto)] = compile_kind(compiler->config, AF_INET, proto);
+		kinds[XDPD_KIND(1, proto)] = compile_kind(compiler->config, AF_INET6, proto);
+	}
+}
+
 /* ---- what is done ---- */
 
 static struct xdpd_bpf_rule compile_rule(const struct compiler *compiler,
@@ -544,6 +626,7 @@ int steering_compile(const struct config_interface *config, const uint8_t slots[
 	compile_rules(&compiler);
 	compile_proto(&compiler);
 	compile_fragment(&compiler);
+	compile_kinds(&compiler);
 	r = compile_numbers(&compiler, XDPD_FIELD_ETHERTYPE,
 			    offsetof(struct config_match, ethertype), XDPD_PART_ETHERTYPE,
 			    &to->without_ethertype);

@@ -14,8 +14,8 @@
 
 /*
  * `slots[i]` is the bit (0 to XDPD_GROUPS_MAX - 1) that stands for config->groups[i] in masks of groups. Returns 0 and
- * sets all of `*ret` but its bank, which is redirect_steer()'s; or -errno with a sentence, then `*ret` is not touched:
- * -ENOSPC when the rules tell more ports, numbers or addresses apart than there is room for, -ENOMEM.
+ * sets all of `*ret` but its rules' counters, which are redirect_steer()'s; or -errno with a sentence, then `*ret` is
+ * not touched: -ENOSPC when the rules tell more ports, numbers or addresses apart than there is room for, -ENOMEM.
  */
 int steering_compile(const struct config_interface *config, const uint8_t slots[CONFIG_GROUPS_MAX],
 		     struct xdpd_bpf_steering *ret, struct failure *why);

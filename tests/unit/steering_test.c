@@ -4,6 +4,7 @@
  * more values than it has rules for, and more than there is room for.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,6 +123,49 @@ static void groups_are_named_by_a_redirect_only(void **state)
 	assert_false(steering_names_groups(&config));
 	config.otherwise.all_groups = false;
 	assert_true(steering_names_groups(&config));
+}
+
+/* ---- kinds of frames ---- */
+
+static const struct xdpd_bpf_kind *kind_of(uint32_t family, uint32_t proto)
+{
+	return &compiled.kinds[XDPD_KIND(family, proto)];
+}
+
+static void a_kind_has_the_rules_that_it_can_satisfy_and_what_they_look_at(void **state)
+{
+	struct config_range tcp = {IPPROTO_TCP, IPPROTO_TCP}, port = {53, 53}, tag = {7, 7};
+	struct config_prefix prefix = {.family = AF_INET6, .length = 32};
+
+	(void)state;
+	rules[0].match.proto = (struct config_ranges){&tcp, 1};
+	rules[0].match.dport = (struct config_ranges){&port, 1};
+	rules[1].match.src = (struct config_prefixes){&prefix, 1};
+	rules[2].match.port = (struct config_ranges){&port, 1};
+	rules[3].match.vlan = (struct config_ranges){&tag, 1};
+	rules[4].match.fragment = 1;
+	rules[5].match.fragment = 0;
+	config.n_rules = 6;
+	compile();
+	assert_int_equal(kind_of(0, IPPROTO_TCP)->rules, 1 << 0 | 1 << 2 | 1 << 5);
+	assert_int_equal(kind_of(0, IPPROTO_TCP)->asks,
+			 XDPD_PART_DESTINATION_PORT | XDPD_PART_EITHER_PORT);
+	assert_int_equal(kind_of(1, IPPROTO_UDP)->rules, 1 << 1 | 1 << 2 | 1 << 5);
+	assert_int_equal(kind_of(1, IPPROTO_UDP)->asks,
+			 XDPD_PART_EITHER_PORT | XDPD_PART_SOURCE_IPV6);
+	assert_int_equal(kind_of(0, IPPROTO_ICMP)->rules, 1 << 5);
+	assert_int_equal(kind_of(0, IPPROTO_ICMP)->asks, 0);
+}
+
+static void an_ether_type_leaves_one_family(void **state)
+{
+	struct config_range type = {0x86dd, 0x86dd};
+
+	(void)state;
+	rules[0].match.ethertype = (struct config_ranges){&type, 1};
+	compile();
+	assert_int_equal(kind_of(0, IPPROTO_UDP)->rules, 0);
+	assert_int_equal(kind_of(1, IPPROTO_UDP)->rules, 1);
 }
 
 /* ---- more than the live test has ---- */
@@ -261,6 +305,9 @@ int main(void)
 		cmocka_unit_test_setup(each_of_64_rules_has_a_slot_of_its_own, begin),
 		cmocka_unit_test_setup(only_no_rules_with_a_redirect_to_all_are_plain, begin),
 		cmocka_unit_test_setup(groups_are_named_by_a_redirect_only, begin),
+		cmocka_unit_test_setup(
+			a_kind_has_the_rules_that_it_can_satisfy_and_what_they_look_at, begin),
+		cmocka_unit_test_setup(an_ether_type_leaves_one_family, begin),
 		cmocka_unit_test_setup(every_port_of_a_long_list_is_found, begin),
 		cmocka_unit_test_setup(every_address_of_a_long_list_is_found, begin),
 		cmocka_unit_test_setup(prefixes_may_lie_within_each_other, begin),
