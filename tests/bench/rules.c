@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * rules [-u] DEVICE RULES...: nanoseconds that the XDP program takes for a frame of 64 bytes that none of so many rules
- * matches, by BPF_PROG_TEST_RUN: `RULES NS` a line. -u: loaded without CAP_PERFMON, as by the unit; then the verifier
- * adds what keeps a CPU from guessing past a check.
+ * matches, by BPF_PROG_TEST_RUN: `RULES NS` a line. It is the program that takes frames of several buffers. -u: loaded
+ * without CAP_PERFMON, as by the unit; then the verifier adds what keeps a CPU from guessing past a check.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -50,7 +50,7 @@ static void keep_as_the_unit(void)
 		die("can't give up capabilities", -errno);
 }
 
-/* Each looks at all that a rule can ask for of such a frame, and its prefixes and ports are its own. */
+/* Each rule's prefix and ports are its own, and it is the prefix, looked at last, that the frame does not match. */
 static struct config *make_config(const char *device, unsigned rules)
 {
 	struct config_errors errors = {};
@@ -65,8 +65,8 @@ static struct config *make_config(const char *device, unsigned rules)
 	for (unsigned i = 0; i < rules; i++)
 		fprintf(out,
 			"      - { match: { ethertype: ipv4, proto: udp, src: 192.%u.0.0/16,"
-			" dport: %u }, action: drop }\n",
-			i % 4, 1000 + i);
+			" dport: [7, %u] }, action: drop }\n",
+			1 + i % 4, 1000 + i);
 	fclose(out);
 	if (config_parse("rules", text, length, &config, &errors) < 0)
 		die(errors.n_lines ? errors.lines[0] : "config", -EINVAL);
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	ifindex = (int)if_nametoindex(argv[1]);
-	r = redirect_attach(&redirect, argv[1], ifindex, 1, XDPD_MODE_NATIVE, false, &why, &log);
+	r = redirect_attach(&redirect, argv[1], ifindex, 1, XDPD_MODE_NATIVE, true, &why, &log);
 	if (r < 0)
 		die(why.text, r);
 	r = umem_create(&umem, 64, 2048, 0, false);
