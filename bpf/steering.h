@@ -149,6 +149,12 @@ struct xdpd_bpf_steering {
 };
 
 /*
+ * Grows with every change of struct xdpd_bpf_steering. It is how many elements the map of maps has, of which the first
+ * counts: nothing else of a program that another process left tells how large a set of rules it takes.
+ */
+#define XDPD_STEERING_LAYOUT 2
+
+/*
  * Index into the per-CPU array `rule_counters`. Each set of rules counts in the other bank than the one before, so
  * that what the old ones counted to their end can be read.
  */

@@ -50,7 +50,7 @@ struct steering_value {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
+	__uint(max_entries, XDPD_STEERING_LAYOUT);
 	__type(key, __u32);
 	__array(values, struct steering_value);
 } steering SEC(".maps");

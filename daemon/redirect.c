@@ -695,7 +695,8 @@ static bool has_known_layout(const struct redirect *redirect)
 	       is_map(redirect->rule_counters_fd, BPF_MAP_TYPE_PERCPU_ARRAY,
 		      sizeof(struct xdpd_bpf_counter), XDPD_RULE_COUNTERS) &&
 	       is_map(redirect->trace_fd, BPF_MAP_TYPE_ARRAY, sizeof(struct xdpd_bpf_trace), 1) &&
-	       is_map(redirect->steering_fd, BPF_MAP_TYPE_ARRAY_OF_MAPS, sizeof(uint32_t), 1);
+	       is_map(redirect->steering_fd, BPF_MAP_TYPE_ARRAY_OF_MAPS, sizeof(uint32_t),
+		      XDPD_STEERING_LAYOUT);
 }
 
 int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
