@@ -45,6 +45,14 @@ struct xdpd_reattach {
 	struct xdpd_stats past; /* what earlier attachments have counted */
 };
 
+/* What xdpd_wait() sleeps in [await.c]. */
+struct xdpd_await {
+	int set_fd; /* -1: it has not slept yet */
+	int timer_fd;
+	uint64_t alarm; /* when `timer_fd` ends a sleep; XDPD_NEVER: it does not */
+	bool refused;	/* the set could not be had */
+};
+
 struct xdpd_client {
 	struct xdpd x; /* first, so that a pointer to it is a pointer to this */
 
@@ -65,6 +73,7 @@ struct xdpd_client {
 	uint32_t rx_start, fill_start; /* the rings' indices at the attach */
 	uint32_t coalesce_usecs;
 	uint32_t waited_at; /* RX index at the last xdpd_wait() */
+	struct xdpd_await await;
 	uint64_t umem_size;
 	struct xdp_statistics before; /* the socket's counters at the attach */
 	struct xdpd_mapping mappings[XDPD_MAPPINGS_MAX];
@@ -221,6 +230,25 @@ void xdpd_sleep_not(struct xdpd_client *client);
 
 /* The epoll set stops being readable for frames. */
 void xdpd_sleep_forget(struct xdpd_client *client);
+
+/* ---- [await.c] the sleep in xdpd_wait() ---- */
+
+enum xdpd_awaited {
+	XDPD_AWAITED_FRAMES = 1 << 0, /* `wait_fd` had something */
+	XDPD_AWAITED_ERROR = 1 << 1,  /* an error of it, too */
+	XDPD_AWAITED_DAEMON = 1 << 2, /* the connection has something */
+};
+
+/*
+ * Sleeps for `timeout_ms` (-1: for ever, 0: only looks) at most. `deadline` is the same time, where there is one that
+ * many sleeps have in common, or else XDPD_NEVER. Returns a set of enum xdpd_awaited, 0 after the time, or before it
+ * now and then, or -errno.
+ */
+int xdpd_await(struct xdpd_client *client, int timeout_ms, uint64_t deadline);
+
+/* What it has kept ends with the attachment. */
+void xdpd_await_none(struct xdpd_client *client);
+void xdpd_await_end(struct xdpd_client *client);
 
 /* ---- [tap.c] ---- */
 

@@ -316,6 +316,7 @@ void xdpd_grant_none(struct xdpd_client *client)
 	client->x = xdpd_grant_nothing(client);
 	client->n_mappings = 0;
 	client->wait_fd = -1;
+	xdpd_await_none(client);
 	client->exclusive = client->raw = false;
 	client->tap = NULL;
 	client->group[0] = '\0';
@@ -453,6 +454,7 @@ void xdpd_grant_void(struct xdpd_client *client)
 	client->x.frames = old.frames;
 	client->x.lent = old.lent;
 	client->x.read_only = old.read_only;
+	xdpd_await_end(client);
 	client->wait_fd = close_fd(client->wait_fd);
 	client->exclusive = false;
 	client->forwarded = client->fill_rung = client->tx_rung = 0;
@@ -466,6 +468,7 @@ void xdpd_grant_unmap(struct xdpd_client *client)
 		munmap(client->mappings[i].address, client->mappings[i].length);
 	free(client->x.spare);
 	free(client->tap);
+	xdpd_await_end(client);
 	close_fd(client->wait_fd);
 	xdpd_grant_none(client);
 }

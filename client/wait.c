@@ -194,11 +194,7 @@ static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t de
 		return r;
 	}
 	for (;;) {
-		struct pollfd fds[] = {
-			{.fd = client->wait_fd, .events = POLLIN},
-			{.fd = client->connection.fd, .events = POLLIN},
-		};
-		int n;
+		int found;
 
 		r = settle(client);
 		if (r < 0)
@@ -209,18 +205,17 @@ static int wait_attached(struct xdpd_client *client, int timeout_ms, uint64_t de
 		if ((left != 0 || client->fd_wanted) && !xdpd_sleep_begin(client))
 			left = 0;
 		if (r > 0) {
-			n = poll(fds, 2, shorter(left, retry));
+			found = xdpd_await(client, shorter(left, retry), XDPD_NEVER);
 			retry = retry < RETRY_MAX ? retry * 2 : RETRY_MAX;
 		} else {
-			n = poll(fds, 2, left);
+			found = xdpd_await(client, left, deadline);
 		}
-		r = -errno;
-		xdpd_sleep_end(client, n > 0 && fds[0].revents);
-		if (n < 0)
-			return r;
-		if (fds[1].revents)
+		xdpd_sleep_end(client, found > 0 && found & XDPD_AWAITED_FRAMES);
+		if (found < 0)
+			return found;
+		if (found & XDPD_AWAITED_DAEMON)
 			xdpd_connection_listen(&client->connection);
-		if (fds[0].revents & POLLERR || fds[1].revents)
+		if (found & (XDPD_AWAITED_ERROR | XDPD_AWAITED_DAEMON))
 			notice_removal(client);
 		r = look(client);
 		if (r)
