@@ -2,6 +2,8 @@
 /* Connecting, attaching, waiting and the end, and a daemon that misbehaves. */
 #include "client_fakes.h"
 
+#include <sys/resource.h>
+
 /* ---- connecting ---- */
 
 static void connecting_says_what_is_wrong(void **state)
@@ -514,6 +516,75 @@ static void a_wait_ends_by_frames_or_its_timeout(void **state)
 	end(x);
 }
 
+static int64_t milliseconds_since(const struct timespec *from)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - from->tv_sec) * 1000 + (now.tv_nsec - from->tv_nsec) / 1000000;
+}
+
+static void assert_waits_out(struct xdpd *x, int timeout_ms)
+{
+	struct timespec from;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	assert_int_equal(xdpd_wait(x, timeout_ms), 0);
+	assert_true(milliseconds_since(&from) >= timeout_ms - 1);
+	assert_true(milliseconds_since(&from) < timeout_ms + 1000);
+}
+
+/* One whose time is not over when frames come, so that its end is in the middle of the next one. */
+static void assert_is_cut_short(struct xdpd *x, int timeout_ms)
+{
+	struct xdp_desc frames[5];
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, receive_later, NULL), 0);
+	assert_int_equal(xdpd_wait(x, timeout_ms), XDPD_WAIT_RX);
+	pthread_join(thread, NULL);
+	assert_int_equal(xdpd_rx(x, frames, 5), 5);
+	xdpd_release(x, frames, 5);
+}
+
+static void each_of_many_waits_has_its_own_timeout(void **state)
+{
+	struct xdpd *x;
+
+	(void)state;
+	begin(script_good, 0);
+	x = attached();
+	assert_is_cut_short(x, 5000);
+	assert_waits_out(x, 30);
+	assert_waits_out(x, 3);
+	assert_is_cut_short(x, 100);
+	assert_waits_out(x, 200);
+	assert_is_cut_short(x, 100);
+	assert_waits_out(x, 9);
+	assert_is_cut_short(x, -1);
+	assert_is_cut_short(x, 100);
+	assert_is_cut_short(x, -1);
+	end(x);
+}
+
+/* The lasting set takes two. */
+static void a_program_without_fds_left_can_still_wait(void **state)
+{
+	struct rlimit before, none;
+	struct xdpd *x;
+
+	(void)state;
+	begin(script_good, 0);
+	x = attached();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_waits_out(x, 30);
+	assert_is_cut_short(x, 5000);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	end(x);
+}
+
 static void script_late(struct fake *it)
 {
 	if (it->connections > 1) {
@@ -563,6 +634,8 @@ int main(void)
 		cmocka_unit_test(events_are_kept_up_to_16_and_then_the_reason_of_the_end),
 		cmocka_unit_test(an_interface_that_was_removed_shows_once_the_daemon_speaks),
 		cmocka_unit_test(a_wait_ends_by_frames_or_its_timeout),
+		cmocka_unit_test(each_of_many_waits_has_its_own_timeout),
+		cmocka_unit_test(a_program_without_fds_left_can_still_wait),
 		cmocka_unit_test(an_answer_that_comes_too_late_leases_nothing),
 	};
 
