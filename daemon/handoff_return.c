@@ -44,34 +44,70 @@ struct returns {
 	enum violation violation; /* of the entry after them */
 };
 
-/* A burst, of at most so many entries; of none only if the first one is not valid. */
+/* So many entries in a row that are addresses of frames; false if one of them is something else. */
+static bool read_addresses(const struct handoff *h, const uint64_t *from, uint32_t count,
+			   uint32_t *to)
+{
+	const uint32_t shift = h->frame_shift;
+	uint64_t greatest = 0;
+
+	XDPD_UNROLL
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t frame = __atomic_load_n(&from[i], __ATOMIC_RELAXED) >> shift;
+
+		greatest = frame > greatest ? frame : greatest;
+		to[i] = (uint32_t)frame;
+	}
+	return greatest < h->receive_frames;
+}
+
+/* One entry, if there is room for what it gives back; false if not, or if it is not valid. */
+static bool read_entry(struct handoff *h, const struct handoff_member *member, uint64_t entry,
+		       struct returns *returns)
+{
+	uint32_t *const to = h->step.frames + returns->frames;
+	const uint64_t frame = entry >> h->frame_shift;
+
+	if (xdpd_is_run(entry)) {
+		if (unlikely(!is_run_of(h, member, entry))) {
+			returns->violation = VIOLATION_RETURN_RUN;
+			return false;
+		}
+		if (xdpd_run_count(entry) > HANDOFF_BURST - returns->frames)
+			return false;
+		copy_run(h, member, entry, to);
+		returns->frames += xdpd_run_count(entry);
+	} else {
+		if (unlikely(frame >= h->receive_frames)) {
+			returns->violation = VIOLATION_RETURN_FOREIGN;
+			return false;
+		}
+		*to = (uint32_t)frame;
+		returns->frames++;
+	}
+	returns->entries++;
+	return true;
+}
+
+/*
+ * A burst, of at most so many entries; of none only if the first one is not valid. Most members give back by runs alone,
+ * or by addresses alone.
+ */
 static struct returns read_returns(struct handoff *h, const struct handoff_member *member,
 				   uint32_t entries)
 {
-	const uint32_t shift = h->frame_shift, end = h->receive_frames;
-	uint32_t *const to = h->step.frames;
+	const struct xdpd_ring *ring = &member->fill;
+	const uint32_t in_a_row = at_most(at_most(entries, HANDOFF_BURST), until_wrap(ring));
 	struct returns ret = {.violation = VIOLATION_NONE};
 
-	for (; ret.entries < entries && ret.frames < HANDOFF_BURST; ret.entries++) {
-		const uint64_t entry = read_address(&member->fill, member->fill.own + ret.entries);
-
-		if (xdpd_is_run(entry)) {
-			if (unlikely(!is_run_of(h, member, entry))) {
-				ret.violation = VIOLATION_RETURN_RUN;
-				break;
-			}
-			if (xdpd_run_count(entry) > HANDOFF_BURST - ret.frames)
-				break;
-			copy_run(h, member, entry, to + ret.frames);
-			ret.frames += xdpd_run_count(entry);
-		} else {
-			if (unlikely(entry >> shift >= end)) {
-				ret.violation = VIOLATION_RETURN_FOREIGN;
-				break;
-			}
-			to[ret.frames++] = (uint32_t)(entry >> shift);
-		}
+	if (!xdpd_is_run(read_address(ring, ring->own)) &&
+	    read_addresses(h, xdpd_ring_address(ring, ring->own), in_a_row, h->step.frames)) {
+		ret.entries = ret.frames = in_a_row;
+		return ret;
 	}
+	while (ret.entries < entries && ret.frames < HANDOFF_BURST &&
+	       read_entry(h, member, read_address(ring, ring->own + ret.entries), &ret))
+		;
 	return ret;
 }
 
