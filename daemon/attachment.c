@@ -206,8 +206,10 @@ int attachment_grant(struct attachment **ret, struct queue *queue, const struct 
 
 void attachment_handed_over(struct attachment *attachment)
 {
-	if (attachment->member)
-		member_handed_over(attachment->member);
+	if (!attachment->member)
+		return;
+	member_handed_over(attachment->member);
+	share_prepare(attachment->queue->share);
 }
 
 static int on_sample(sd_event_source *source, uint64_t now, void *context)
@@ -296,6 +298,9 @@ static void tell_started(struct attachment *attachment)
 {
 	const struct member *member = attachment->member;
 
+	/* First the one that waits for it. */
+	attachment->owner.started(attachment->owner.context, NULL);
+	attachment->starting = 0;
 	daemon_tell(attachment->queue->interface->daemon, XDPD_EVENT_ATTACHED, about(attachment),
 		    "consumer `%s` attached (uid %u, pid %d, %s%s%s%s)", attachment->name,
 		    attachment->uid, attachment->pid,
@@ -304,8 +309,6 @@ static void tell_started(struct attachment *attachment)
 		    !member	  ? ""
 		    : member->tap ? "`, a tap"
 				  : "`");
-	attachment->owner.started(attachment->owner.context, NULL);
-	attachment->starting = 0;
 	keep_soon(attachment->queue->interface->daemon->keep);
 }
 

@@ -73,7 +73,7 @@ int attachment_grant(struct attachment **ret, struct queue *queue, const struct 
 		     const struct attachment_wish *wish, struct attachment_owner owner,
 		     struct xdpd_grant *grant, int fds[ATTACHMENT_FDS], struct failure *why);
 
-/* The grant is on its way: what was made for the consumer alone is closed here. */
+/* The grant is on its way: what was made for the consumer alone is closed here, and what it will need is begun. */
 void attachment_handed_over(struct attachment *attachment);
 
 /* The consumer has mapped the rings: binds if need be and lets frames flow. The owner hears of the outcome. */

@@ -607,12 +607,23 @@ static void tell_joined(struct share *share, int code)
 	}
 }
 
+/* The worker has been started for members of which none has joined yet. */
+static bool is_early(const struct share *share)
+{
+	if (share->roster)
+		return false;
+	for (uint32_t slot = 0; slot < ROSTER_MEMBERS; slot++)
+		if (has_joined(share->members[slot]))
+			return false;
+	return true;
+}
+
 bool share_settle(struct share *share, bool names_groups)
 {
 	uint64_t adopted;
 	bool marks;
 
-	if (!share->worker)
+	if (!share->worker || is_early(share))
 		return true;
 	marks = needs_marks(share, names_groups);
 	if (share->stale || !share->roster || share->roster->classified != marks) {
@@ -624,6 +635,11 @@ bool share_settle(struct share *share, bool names_groups)
 		publish(share, roster);
 	}
 	adopted = worker_adopted(share->worker);
+	/* A worker looks at no frame before its first roster, so nothing can go astray that is redirected before. */
+	if (!adopted && !share->older) {
+		tell_joined(share, -widen_program(share));
+		return false;
+	}
 	if (adopted != share->generation) {
 		narrow_program(share);
 		return false;
@@ -778,6 +794,14 @@ static void stop_worker(struct share *share)
 	share->past.unclaimed += last.unclaimed;
 	share->transmitted.packets += transmitted.packets;
 	share->transmitted.bytes += transmitted.bytes;
+}
+
+void share_prepare(struct share *share)
+{
+	struct failure why;
+
+	if (!share->worker)
+		(void)share_start_worker(share, false, &why);
 }
 
 int share_join(struct share *share, struct member *member, struct failure *why)

@@ -54,7 +54,13 @@ int share_admit(struct share *share, struct attachment *attachment, const char *
 bool share_may_stay(const struct share *share, const struct member *member);
 
 /*
- * It has mapped its memory: has the worker serve it, which is started if it is the first. attachment_joined() is
+ * The first one is mapping its memory now: starts the worker meanwhile, which serves nobody yet. That this can't be done is
+ * said by share_join().
+ */
+void share_prepare(struct share *share);
+
+/*
+ * It has mapped its memory: has the worker serve it, which is started if that was not done. attachment_joined() is
  * called when frames flow. Returns 0 or -errno with a sentence.
  */
 int share_join(struct share *share, struct member *member, struct failure *why);

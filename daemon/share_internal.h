@@ -35,7 +35,7 @@ struct share {
 
 	struct ledger
 		ledger; /* what its members and its worker live in; NONE: nobody is attached */
-	struct worker *worker;	       /* NULL: nobody has joined */
+	struct worker *worker;	       /* NULL: nobody is attached, or it could not be started */
 	struct config_worker settings; /* that it was told */
 	sd_event_source *news;
 	unsigned char *umem; /* mapped while the worker runs */

@@ -61,6 +61,7 @@ struct worker {
 	uint64_t busy_ns, idle_ns, sleeps;
 
 	/* the worker's own */
+	char name[16];
 	uint64_t mark; /* until when busy_ns and idle_ns have counted */
 	bool idle;
 	uint64_t idle_since;
@@ -278,6 +279,8 @@ static void *run(void *context)
 	struct patience patience = PATIENCE;
 	uint32_t rounds = 0;
 
+	/* By itself it is one call; for another thread it is a file in /proc. */
+	(void)pthread_setname_np(pthread_self(), worker->name);
 	__atomic_store_n(&worker->tid, (uint32_t)gettid(), __ATOMIC_RELAXED);
 	worker->mark = now_ns();
 	handoff_stock(handoff);
@@ -441,19 +444,16 @@ static int start_handoff(struct worker *worker, const struct worker_options *opt
 /* Signals are the main thread's. */
 static int start_thread(struct worker *worker, const struct worker_options *options)
 {
-	char name[16];
 	sigset_t all, before;
 	int r;
 
+	(void)snprintf(worker->name, sizeof(worker->name), "%.10s:%u", options->device,
+		       options->queue % 10000);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&worker->thread, NULL, run, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r)
-		return -r;
-	(void)snprintf(name, sizeof(name), "%.10s:%u", options->device, options->queue % 10000);
-	(void)pthread_setname_np(worker->thread, name);
-	return 0;
+	return -r;
 }
 
 static struct worker *discard(struct worker *worker)
