@@ -49,7 +49,8 @@ struct worker {
 	int news_fd;  /* an eventfd: worker -> main */
 	int bells_fd; /* an epoll set of the members' sockets */
 	bool stop;
-	bool halted; /* the main thread's: there is no thread any more */
+	bool halted;   /* the main thread's: there is no thread any more */
+	bool recovers; /* what another one left */
 	const struct roster *wanted;
 	uint64_t adopted;
 	uint64_t violated;
@@ -172,6 +173,9 @@ static void adopt(struct worker *worker)
 	if (wanted == worker->handoff->roster || !wanted)
 		return;
 	handoff_adopt(worker->handoff, wanted);
+	/* Who is there already may sleep, and is owed something only by one that went before. */
+	if (!worker->adopted && !worker->recovers)
+		worker->handoff->wake = 0;
 	take_snapshot(worker);
 	__atomic_store_n(&worker->adopted, wanted->generation, __ATOMIC_RELEASE);
 	signal_fd(worker->news_fd);
@@ -476,6 +480,7 @@ int worker_start(struct worker **ret, const struct worker_options *options,
 	if (!worker)
 		return -ENOMEM;
 	worker->xsk_fd = options->xsk->fd;
+	worker->recovers = options->recover;
 	worker->cpu = UINT32_MAX;
 	worker->idle = true;
 	worker->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
