@@ -12,6 +12,8 @@ struct parts {
 	const struct xdpd_received *received;
 	struct xdpd_mapping mappings[XDPD_MAPPINGS_MAX];
 	uint32_t n_mappings;
+	struct xdpd_region together; /* mapped at once; no length: none is */
+	char *together_at;
 	uint64_t *spare;
 	struct xdpd_tap *tap;
 };
@@ -84,14 +86,62 @@ static int map_at(const struct parts *parts, const struct xdpd_region *region, v
 	return 0;
 }
 
+/* Whether it lies in `whole`, as a mapping of its own could. */
+static bool is_part(const struct xdpd_region *region, const struct xdpd_region *whole)
+{
+	return region->length && region->fd == whole->fd && region->flags == whole->flags &&
+	       region->offset % (uint64_t)sysconf(_SC_PAGESIZE) == 0 &&
+	       region->offset >= whole->offset && region->length <= whole->length &&
+	       region->offset - whole->offset <= whole->length - region->length;
+}
+
 static int map_region(struct parts *parts, const struct xdpd_region *region, bool frames,
 		      void **ret)
 {
-	int r = map_at(parts, region, NULL, !(region->flags & XDPD_REGION_READ_ONLY), frames, ret);
+	int r;
 
+	if (is_part(region, &parts->together)) {
+		*ret = parts->together_at + (region->offset - parts->together.offset);
+		return 0;
+	}
+	r = map_at(parts, region, NULL, !(region->flags & XDPD_REGION_READ_ONLY), frames, ret);
 	if (r == 0)
 		keep_mapping(parts, *ret, region->length);
 	return r;
+}
+
+/*
+ * A member's account and rings lie one right behind the other in one memfd, as a rule: then they are mapped at once. Whatever
+ * lies elsewhere is mapped by itself.
+ */
+static int map_together(struct parts *parts, const struct xdpd_grant *grant)
+{
+	const struct xdpd_region *const regions[] = {&grant->rx.region, &grant->fill.region,
+						     &grant->tx.region, &grant->completion.region};
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct xdpd_region together = grant->account;
+	void *address;
+	int r;
+
+	for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++) {
+		const struct xdpd_region *next = regions[i];
+		uint64_t end = together.offset + together.length;
+
+		/* No sum of what has not been checked may become a small number. */
+		if (together.length > INT64_MAX / 4 || together.offset > INT64_MAX / 4)
+			return 0;
+		end = (end + page - 1) / page * page;
+		if (next->fd == together.fd && next->flags == together.flags &&
+		    next->offset == end && next->length <= INT64_MAX / 4)
+			together.length = end + next->length - together.offset;
+	}
+	r = map_at(parts, &together, NULL, true, false, &address);
+	if (r < 0)
+		return r;
+	keep_mapping(parts, address, together.length);
+	parts->together = together;
+	parts->together_at = address;
+	return 0;
 }
 
 static bool has_word(const struct xdpd_ring_place *place, uint64_t offset)
@@ -398,7 +448,9 @@ int xdpd_grant_map(struct xdpd_client *client, struct xdpd_received *received, u
 	if (!grant_is_sound(grant, received->n_fds) ||
 	    (!exclusive && !is_stream(received->fds[grant->wait_fd])))
 		return -EPROTO;
-	r = map_region(&parts, &grant->account, false, &account);
+	r = exclusive ? 0 : map_together(&parts, grant);
+	if (r == 0)
+		r = map_region(&parts, &grant->account, false, &account);
 	if (r == 0)
 		r = exclusive ? take_exclusive(&parts, grant, &x)
 			      : take_shared(&parts, grant, snap_length, &x);
