@@ -14,6 +14,7 @@
 #include "daemon/report.h"
 #include "daemon/server.h"
 #include "daemon/share.h"
+#include "daemon/spare.h"
 #include "daemon/xsk.h"
 
 struct interface *daemon_find_interface(const struct daemon *daemon, const char *name)
@@ -503,6 +504,7 @@ int daemon_init(struct daemon *daemon, sd_event *event, const char *config_path,
 		.last_reload_ok = true,
 		.multi_buffer = xsk_takes_fragments(),
 	};
+	spare_begin(event);
 	r = nic_open(&daemon->nic);
 	if (r < 0)
 		return failure(why, -r, "can't open netlink sockets (%s)", strerrorname_np(-r));
@@ -572,5 +574,6 @@ void daemon_free(struct daemon *daemon)
 	free(daemon->status.groups);
 	free(daemon->status.rules);
 	free(daemon->status.workers);
+	spare_end();
 	daemon->event = sd_event_unref(daemon->event);
 }

@@ -10,6 +10,7 @@
 
 #include "daemon/cleanup.h"
 #include "daemon/sealed.h"
+#include "daemon/spare.h"
 
 #define MAGIC 0x7265676c64706478ull /* "xdpdlger" */
 
@@ -20,17 +21,18 @@ static uint64_t size_for(const struct handoff_memory *memory)
 	       LEDGER_MEMBERS * handoff_received_size(memory->receive_frames);
 }
 
+void ledger_expect(const struct handoff_memory *memory)
+{
+	spare_expect(SPARE_LEDGER, size_for(memory));
+}
+
 int ledger_create(struct ledger *ret, const struct handoff_memory *memory)
 {
 	struct ledger ledger = {.fd = -1, .length = size_for(memory)};
-	int r = sealed_create("xdpd-ledger", ledger.length, &ledger.fd);
+	int r = spare_take(SPARE_LEDGER, ledger.length, &ledger.fd, (void **)&ledger.content);
 
-	if (r == 0)
-		r = sealed_map(ledger.fd, ledger.length, (void **)&ledger.content);
-	if (r < 0) {
-		close_fd(ledger.fd);
+	if (r < 0)
 		return r;
-	}
 	ledger.content->magic = MAGIC;
 	ledger.content->layout = LEDGER_LAYOUT;
 	ledger.content->frames = memory->frames;

@@ -45,6 +45,9 @@ struct ledger {
 /* For frames as in `memory`; all zero but for the sizes. Ends with ledger_close(). Returns 0 or -errno. */
 int ledger_create(struct ledger *ret, const struct handoff_memory *memory);
 
+/* One like this is likely to be created, and shall be sooner [spare.h]. */
+void ledger_expect(const struct handoff_memory *memory);
+
 /*
  * One that was left, for the same frames: takes the fd over (it is closed if this fails), which may be any fd. Returns
  * 0, or -EBADMSG (not a ledger, or of other frames), -EPROTONOSUPPORT (of another layout), -errno.

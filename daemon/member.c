@@ -9,6 +9,7 @@
 #include "daemon/cleanup.h"
 #include "daemon/ledger.h"
 #include "daemon/sealed.h"
+#include "daemon/spare.h"
 
 #define LINE 64 /* of a cache */
 
@@ -128,10 +129,8 @@ static void join_rings(struct member *member)
 
 static int make_memory(struct member *member)
 {
-	int r = sealed_create("xdpd-member", member->length, &member->fd);
+	int r = spare_take(SPARE_MEMBER, member->length, &member->fd, (void **)&member->memory);
 
-	if (r == 0)
-		r = sealed_map(member->fd, member->length, (void **)&member->memory);
 	if (r < 0 || !member->tap)
 		return r;
 	r = sealed_create("xdpd-tap", member->tap_length, &member->tap_fd);
@@ -140,6 +139,14 @@ static int make_memory(struct member *member)
 	if (r == 0)
 		r = sealed_map(member->tap_fd, member->tap_length, (void **)&member->tap_memory);
 	return r;
+}
+
+void member_expect(const struct member_options *options)
+{
+	struct member member = {};
+
+	lay_out(&member, options);
+	spare_expect(SPARE_MEMBER, member.length);
 }
 
 static int make_bell(struct member *member)

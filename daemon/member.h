@@ -68,6 +68,9 @@ struct member_options {
 /* Owned by the caller, ends with member_free(). Returns 0 or -errno: -ENOMEM, -EMFILE. */
 int member_create(struct member **ret, const struct member_options *options);
 
+/* One like this is likely to be created, and shall be sooner [spare.h]. */
+void member_expect(const struct member_options *options);
+
 /* What another process made of a member, and left. */
 struct member_remains {
 	int fd, tap_fd, socket_fd; /* tap_fd -1: none */

@@ -569,6 +569,8 @@ static void become_ready(struct queue *queue)
 	queue->tries = 0;
 	forget_former(queue);
 	enter(queue, XDPD_QUEUE_READY);
+	if (is_shared(queue))
+		share_expect(queue->share);
 }
 
 static void fail_open(struct queue *queue, bool again)

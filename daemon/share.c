@@ -307,15 +307,38 @@ static int choose_mode(const struct share *share, const struct group *group, uin
 	return 0;
 }
 
-/* Made when the first is attached. */
-static int make_ledger(struct share *share)
+static struct handoff_memory describe_memory(const struct queue *queue)
 {
-	const struct queue *queue = share->queue;
-	const struct handoff_memory memory = {
+	return (struct handoff_memory){
 		.frames = queue->umem.frames,
 		.receive_frames = queue->receive_frames,
 		.frame_size = queue->umem.frame_size,
 	};
+}
+
+static struct member_options describe_member(const struct queue *queue, bool transmit)
+{
+	return (struct member_options){
+		.transmit = transmit,
+		.rings = &queue->settings->rings,
+		.frames = queue->umem.frames,
+		.frame_size = queue->umem.frame_size,
+	};
+}
+
+void share_expect(const struct share *share)
+{
+	const struct handoff_memory memory = describe_memory(share->queue);
+	const struct member_options options = describe_member(share->queue, false);
+
+	ledger_expect(&memory);
+	member_expect(&options);
+}
+
+/* Made when the first is attached. */
+static int make_ledger(struct share *share)
+{
+	const struct handoff_memory memory = describe_memory(share->queue);
 
 	return share->ledger.content ? 0 : ledger_create(&share->ledger, &memory);
 }
@@ -331,12 +354,7 @@ int share_admit(struct share *share, struct attachment *attachment, const char *
 		uint32_t flags, bool transmit, struct member **ret, struct failure *why)
 {
 	struct queue *queue = share->queue;
-	struct member_options options = {
-		.transmit = transmit,
-		.rings = &queue->settings->rings,
-		.frames = queue->umem.frames,
-		.frame_size = queue->umem.frame_size,
-	};
+	struct member_options options = describe_member(queue, transmit);
 	struct member *member;
 	struct group *group;
 	uint32_t slot = 0, bit = 0;

@@ -42,6 +42,9 @@ const char *share_group(const struct share *share, uint32_t bit);
 /* The config's groups and worker have changed. Whoever has no place any more is revoked. */
 void share_reconfigure(struct share *share);
 
+/* The queue is ready, and somebody may attach to it soon. */
+void share_expect(const struct share *share);
+
 /*
  * Takes the attachment into a group, which is made if need be; its memory is made and waits to be handed over.
  * Returns 0 or -errno with a sentence: -EACCES (the group may only tap), -EUSERS (the queue has no slot or no group
