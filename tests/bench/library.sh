@@ -170,7 +170,6 @@ stop_daemon() {
 	{ kill -TERM "$daemon" && wait "$daemon"; } || die "xdpd did not end cleanly"
 	forget "$daemon"
 	daemon=''
-	sleep 0.1 # its sockets' release is asynchronous, and the next one wants the queue
 }
 
 # ---- DPDK's memif ----

@@ -25,7 +25,7 @@ struct times {
 	uint64_t opening, first;
 };
 
-/* In a process of its own, as libxdp's programs end when the queue is taken yet. */
+/* In a process of its own, as it ends when the queue is taken yet. */
 static struct times open_once(const char *device)
 {
 	const struct receiver receiver = {.device = device};
@@ -33,7 +33,8 @@ static struct times open_once(const char *device)
 	struct times times;
 	struct libxdp libxdp;
 
-	libxdp_open(&libxdp, &receiver, 0);
+	if (libxdp_try_open(&libxdp, &receiver, 0) < 0)
+		receiver_die("the queue is taken", EBUSY);
 	times.opening = clock_now() - begun;
 	wait_for_frame(&libxdp);
 	times.first = clock_now() - begun;
@@ -88,7 +89,8 @@ static void receive(const struct connect_options *options)
 	const struct receiver receiver = {.device = options->device};
 	struct libxdp libxdp;
 
-	libxdp_open(&libxdp, &receiver, 0);
+	if (libxdp_try_open(&libxdp, &receiver, 0) < 0)
+		receiver_die("the queue is taken", EBUSY);
 	wait_for_frame(&libxdp);
 	(void)puts("first");
 	(void)fflush(stdout);

@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "tests/bench/peers/loop.h"
 
@@ -31,8 +32,16 @@ static inline void fill_all(struct xsk_ring_prod *fill)
 	xsk_ring_prod__submit(fill, FILL_SIZE);
 }
 
-/* `ret` stays where it is: libxdp keeps the places of its rings. */
-static inline void libxdp_open(struct libxdp *ret, const struct receiver *receiver, int transmits)
+/* The kernel releases a queue some milliseconds after its last socket's end. */
+#define BUSY_FIRST_MS 1
+#define BUSY_LAST_MS  1024 /* doubled each time up to there: 2 s together */
+
+/*
+ * `ret` stays where it is: libxdp keeps the places of its rings. Returns 0, or -EBUSY (and nothing is open) if the queue is
+ * taken.
+ */
+static inline int libxdp_try_open(struct libxdp *ret, const struct receiver *receiver,
+				  int transmits)
 {
 	const struct xsk_socket_config config = {
 		.rx_size = XSK_RING_CONS__DEFAULT_NUM_DESCS,
@@ -54,9 +63,31 @@ static inline void libxdp_open(struct libxdp *ret, const struct receiver *receiv
 	fill_all(&rings->fill);
 	r = xsk_socket__create(&ret->socket, receiver->device, 0, ret->umem, &rings->rx,
 			       transmits ? &rings->tx : NULL, &config);
+	if (r == -EBUSY) {
+		(void)xsk_umem__delete(ret->umem);
+		(void)munmap(rings->umem, size);
+		return r;
+	}
 	if (r < 0)
 		receiver_die("can't make the socket", r);
 	rings->fd = xsk_socket__fd(ret->socket);
+	return 0;
+}
+
+/* The same, with patience for the queue's last user. */
+static inline void libxdp_open(struct libxdp *ret, const struct receiver *receiver, int transmits)
+{
+	unsigned int ms = BUSY_FIRST_MS;
+
+	while (libxdp_try_open(ret, receiver, transmits) < 0) {
+		const struct timespec pause = {.tv_sec = ms / 1000,
+					       .tv_nsec = (long)(ms % 1000) * 1000000};
+
+		if (ms > BUSY_LAST_MS)
+			receiver_die("can't make the socket", EBUSY);
+		(void)nanosleep(&pause, NULL);
+		ms *= 2;
+	}
 }
 
 static inline void libxdp_close(struct libxdp *libxdp)
