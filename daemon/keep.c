@@ -24,6 +24,7 @@ struct keep {
 	struct capture capture; /* memory that is kept from one save to the next */
 	sd_event_source *soon;
 	bool changed;
+	bool ended;		     /* an attachment that the state may still have in it */
 	bool failed;		     /* the last save did, and it was said */
 	struct store_name *removals; /* what the state has to be without first */
 	size_t n_removals, capacity;
@@ -102,9 +103,14 @@ int keep_now(struct keep *keep)
 		keep->failed = true;
 		return r;
 	}
-	keep->failed = keep->changed = false;
+	keep->failed = keep->changed = keep->ended = false;
 	remove_what_ended(keep);
 	return 0;
+}
+
+int keep_ends_now(struct keep *keep)
+{
+	return keep && keep->ended ? keep_now(keep) : 0;
 }
 
 static int on_soon(sd_event_source *source, uint64_t now, void *context)
@@ -202,6 +208,7 @@ void keep_no_attachment(struct keep *keep, struct attachment *attachment)
 		return;
 	for (size_t i = 0; attachment->key && i < sizeof(parts) / sizeof(parts[0]); i++)
 		remove_later(keep, store_name('c', attachment->key, parts[i]));
+	keep->ended = true;
 	keep_soon(keep);
 }
 

@@ -55,6 +55,12 @@ void keep_soon(struct keep *keep);
 /* Saves what has changed. Returns 0 or -errno, and the state is as it was. */
 int keep_now(struct keep *keep);
 
+/*
+ * Saves if the state may have an attachment in it that has ended: before what was its alone becomes another's. Where
+ * nobody has ended it is no matter that something else waits to be saved, and who attaches need not wait for that.
+ */
+int keep_ends_now(struct keep *keep);
+
 /* A key that no other interface, queue or consumer has had. */
 uint64_t keep_next_key(struct keep *keep);
 

@@ -364,7 +364,7 @@ int share_admit(struct share *share, struct attachment *attachment, const char *
 	 * Slot and place in the ledger may be those of one that has left. As long as the state has that one in them, a
 	 * next process would take this one's ledger for it.
 	 */
-	(void)keep_now(queue->interface->daemon->keep);
+	(void)keep_ends_now(queue->interface->daemon->keep);
 	r = find_slot(share, attachment->uid, &slot, why);
 	if (r == 0)
 		r = find_or_make_group(share, group_name, attachment->uid, &bit, why);
