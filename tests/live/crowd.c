@@ -15,8 +15,8 @@ const char *const crowd_groups[CROWD_GROUPS] = {"split", "split", "pair", "free-
 
 struct seat {
 	struct protocol protocol;
-	bool holds;  /* keeps what it gets for now */
-	bool doomed; /* it broke the rules */
+	bool holds;	 /* keeps what it gets for now */
+	const char *lie; /* how it broke the rules; NULL: it has not */
 	struct xdp_desc held[HELD_MAX];
 	uint32_t n_held;
 };
@@ -52,14 +52,15 @@ static void clear(struct seat *seat)
 {
 	protocol_close(&seat->protocol);
 	seat->n_held = 0;
-	seat->holds = seat->doomed = false;
+	seat->holds = false;
+	seat->lie = NULL;
 }
 
 /* ---- how it ends for other reasons than its own ---- */
 
 static void note_end(struct seat *seat)
 {
-	if (seat->doomed && strstr(seat->protocol.reason, "EPROTO"))
+	if (seat->lie && strstr(seat->protocol.reason, "EPROTO"))
 		all.crowd->told++;
 	else if (strstr(seat->protocol.reason, "EPROTO"))
 		fail(seat, "told of a violation that was none", EPROTO);
@@ -114,7 +115,7 @@ static void serve(struct seat *seat)
 static void serve_all(void)
 {
 	for (int i = 0; i < CROWD_SEATS; i++)
-		if (all.seats[i].protocol.step == PROTOCOL_STARTED && !all.seats[i].doomed)
+		if (all.seats[i].protocol.step == PROTOCOL_STARTED && !all.seats[i].lie)
 			serve(&all.seats[i]);
 }
 
@@ -197,7 +198,7 @@ static void break_the_rules(struct seat *seat)
 	if (!lie->at_once || !(sends ? seat->protocol.tx.size : seat->protocol.fill.size))
 		return;
 	lie->tell(&seat->protocol);
-	seat->doomed = true;
+	seat->lie = lie->name;
 	all.crowd->violations++;
 }
 
@@ -210,7 +211,7 @@ static void give_back_twice(struct seat *seat)
 		return;
 	protocol_give_back(&seat->protocol, twice, 2);
 	protocol_ring(&seat->protocol);
-	seat->doomed = true;
+	seat->lie = "returns a frame twice at once";
 	all.crowd->violations++;
 }
 
@@ -250,10 +251,10 @@ static void step_with(struct seat *seat)
 {
 	if (!is_seated(seat)) {
 		come(seat);
-	} else if (seat->doomed) {
+	} else if (seat->lie) {
 		/* It is told; what it says is seen when all are listened to. */
 		if (protocol_await_end(&seat->protocol) < 0)
-			fail(seat, "broke the rules, and stays", EPROTO);
+			fail(seat, seat->lie, ETIME);
 		note_end(seat);
 	} else if (seat->protocol.step < PROTOCOL_STARTED) {
 		below(2) ? hang_up(seat) : go(seat, PROTOCOL_STARTED);

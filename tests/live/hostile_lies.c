@@ -53,6 +53,19 @@ static void return_the_last_address(struct protocol *protocol)
 	give_back(protocol, UINT64_MAX);
 }
 
+static void return_a_run_ahead(struct protocol *protocol)
+{
+	xdpd_ring_refresh(&protocol->rx);
+	give_back(protocol, xdpd_run(protocol->rx.peer + 1000, 1));
+}
+
+static void return_a_run_twice(struct protocol *protocol)
+{
+	(void)borrow(protocol);
+	give_back(protocol, xdpd_run(protocol->rx.own - 1, 1));
+	give_back(protocol, xdpd_run(protocol->rx.own - 1, 1));
+}
+
 /* ---- indices ---- */
 
 static void put_index(struct protocol *protocol, const struct xdpd_ring *ring, uint32_t index)
@@ -84,6 +97,13 @@ static void go_on_with(struct protocol *protocol, const struct xdpd_ring *ring, 
 	} while (told >= 0 ? told != XDPD_REVOKE : told == -ETIMEDOUT);
 }
 
+/* Behind what the daemon has taken: before what it has not taken yet, an index may go back. */
+static void put_behind(struct protocol *protocol, struct xdpd_ring *ring)
+{
+	xdpd_ring_refresh(ring);
+	put_index(protocol, ring, ring->peer - 1);
+}
+
 static void fill_ahead(struct protocol *protocol)
 {
 	put_index(protocol, &protocol->fill, protocol->fill.own + protocol->fill.size + 1);
@@ -92,7 +112,7 @@ static void fill_ahead(struct protocol *protocol)
 static void fill_backwards(struct protocol *protocol)
 {
 	give_back(protocol, borrow(protocol));
-	put_index(protocol, &protocol->fill, protocol->fill.own - 2);
+	put_behind(protocol, &protocol->fill);
 }
 
 static void transmit_ahead(struct protocol *protocol)
@@ -102,7 +122,7 @@ static void transmit_ahead(struct protocol *protocol)
 
 static void transmit_backwards(struct protocol *protocol)
 {
-	put_index(protocol, &protocol->tx, protocol->tx.own - 1);
+	put_behind(protocol, &protocol->tx);
 }
 
 static void receive_ahead(struct protocol *protocol)
@@ -225,7 +245,9 @@ const struct hostile_lie hostile_lies[] = {
 	{"returns what others hold", "return_not_held", return_what_others_hold, true},
 	{"returns an address beyond the UMEM", "return_foreign", return_from_beyond, true},
 	{"returns its own memory", "return_foreign", return_its_own_memory, true},
-	{"returns the last address", "return_foreign", return_the_last_address, true},
+	{"returns what is no run", "return_run", return_the_last_address, true},
+	{"returns a run that it did not receive", "return_run", return_a_run_ahead, true},
+	{"returns a run twice", "return_not_held", return_a_run_twice, false},
 	{"fill index too far ahead", "fill_index", fill_ahead, true},
 	{"fill index backwards", "fill_index", fill_backwards, false},
 	{"TX index too far ahead", "tx_index", transmit_ahead, true},
