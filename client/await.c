@@ -3,13 +3,16 @@
  * The sleep of xdpd_wait(): in an epoll set that lasts as long as the attachment.
  *
  * A receiver that sleeps does so thousands of times a second, and most of its CPU time is the kernel's for that. By
- * poll() it enters and leaves two wait queues and sets and cancels a timer each time, and asks both fds before and
- * after. Here it sleeps on one queue, only what had something is asked, and the timer goes on over many sleeps: one
+ * poll() of both fds it enters and leaves two wait queues and sets and cancels a timer each time, and asks both fds before
+ * and after. Here it sleeps on one queue, only what had something is asked, and the timer goes on over many sleeps: one
  * that was set for an earlier deadline ends a sleep too early once, and is then set for the one that holds.
  *
+ * The set itself is polled: epoll_wait() would also end after a stop and SIGCONT, of which the program knows nothing, and
+ * is called only where no frames have come, to hear what has.
+ *
  * An AF_XDP socket is watched for what arrives, not for what is there [EPOLLET]: the ring is looked at before each
- * sleep anyhow. So the kernel is not asked to transmit or to fill, as it is by poll(): that is done before, too.
- * A program with rings of its own relies on poll(), and has it. So has who can't be given two more fds.
+ * sleep anyhow. So the kernel is not asked to transmit or to fill, as it is by poll() of the socket: that is done before,
+ * too. A program with rings of its own relies on that, and has it. So has who can't be given two more fds.
  */
 #include <errno.h>
 #include <poll.h>
@@ -86,15 +89,12 @@ static bool set_alarm(struct xdpd_await *await, uint64_t when)
 	return true;
 }
 
-static int await_in_set(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
+/* What has something: a set of enum xdpd_awaited, or -errno. */
+static int ask_set(struct xdpd_await *await)
 {
-	struct xdpd_await *await = &client->await;
 	struct epoll_event events[N_WATCHED];
-	int found = 0, n;
+	int found = 0, n = epoll_wait(await->set_fd, events, N_WATCHED, 0);
 
-	if (timeout_ms >= LONG_MS && deadline != XDPD_NEVER && set_alarm(await, deadline))
-		timeout_ms = -1;
-	n = epoll_wait(await->set_fd, events, N_WATCHED, timeout_ms);
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
@@ -112,6 +112,20 @@ static int await_in_set(struct xdpd_client *client, int timeout_ms, uint64_t dea
 		}
 	}
 	return found;
+}
+
+/* What else there is, where frames are, is heard when there are none. */
+static int await_in_set(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
+{
+	struct pollfd set = {.fd = client->await.set_fd, .events = POLLIN};
+	int n;
+
+	if (timeout_ms >= LONG_MS && deadline != XDPD_NEVER && set_alarm(&client->await, deadline))
+		timeout_ms = -1;
+	n = poll(&set, 1, timeout_ms);
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	return xdpd_is_receivable(client) ? XDPD_AWAITED_FRAMES : ask_set(&client->await);
 }
 
 static int await_by_poll(struct xdpd_client *client, int timeout_ms)
