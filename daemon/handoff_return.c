@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/handoff_parts.h"
 
-/* Entries of a member's fill ring that are looked at in one round, so that a flood keeps nobody else waiting. */
+/* Frames that are taken back from a member in one round, or a burst more, so that a flood keeps nobody else waiting. */
 #define COLLECT_MAX 256
 
 /* An entry of another's ring: it may be written again while we look, so it is read once. */
@@ -18,14 +18,15 @@ static void reject_return(struct handoff *h, uint32_t slot, enum violation viola
 
 static_assert(XDPD_RUN_MAX <= HANDOFF_BURST, "a run is taken in one step");
 
-/* The member got these entries, and which frames they named is not overwritten yet. */
+/* The member itself got these entries, and which frames they named is not overwritten yet. */
 static inline bool is_run_of(const struct handoff *h, const struct handoff_member *member,
 			     uint64_t entry)
 {
 	const uint32_t count = xdpd_run_count(entry);
 	const uint32_t age = member->rx.own - xdpd_run_first(entry);
 
-	return count - 1 < XDPD_RUN_MAX && count <= age && age <= received_mask(h) + 1;
+	return count - 1 < XDPD_RUN_MAX && count <= age && age <= received_mask(h) + 1 &&
+	       age <= member->counters.receive_packets;
 }
 
 static inline void copy_run(const struct handoff *h, const struct handoff_member *member,
@@ -232,10 +233,10 @@ static void begin_collecting(struct handoff *h, uint32_t slot, const struct retu
 }
 
 /*
- * A burst, of at most so many entries; returns how many it had. Of one with an invalid frame those before that are
- * taken, and the entries stay where they are, as nobody looks at them again.
+ * A burst, of at most so many entries; returns what it had. Of one with an invalid frame those before that are taken, and
+ * the entries stay where they are, as nobody looks at them again.
  */
-static uint32_t collect_some(struct handoff *h, uint32_t slot, uint32_t entries)
+static struct returns collect_some(struct handoff *h, uint32_t slot, uint32_t entries)
 {
 	struct handoff_member *member = h->roster->member[slot];
 	const struct returns returns = read_returns(h, member, entries);
@@ -254,7 +255,7 @@ static uint32_t collect_some(struct handoff *h, uint32_t slot, uint32_t entries)
 	if (taken == count)
 		xdpd_ring_advance(&member->fill, returns.entries);
 	end_step(h);
-	return returns.entries;
+	return returns;
 }
 
 /* All at once: they come from another CPU's cache, and it takes as long for many as for one. */
@@ -264,20 +265,24 @@ static void prefetch_returns(const struct xdpd_ring *returns, uint32_t count)
 		__builtin_prefetch(xdpd_ring_address(returns, returns->own + i));
 }
 
+/* Returns how many frames came back. */
 static uint32_t collect_from(struct handoff *h, uint32_t slot)
 {
-	struct xdpd_ring *returns = &h->roster->member[slot]->fill;
-	const uint32_t count = xdpd_ring_available(returns, COLLECT_MAX);
-	uint32_t total = 0;
+	struct xdpd_ring *ring = &h->roster->member[slot]->fill;
+	uint32_t entries = xdpd_ring_available(ring, COLLECT_MAX), frames = 0;
 
-	if (unlikely(!xdpd_consumer_peer_is_sane(returns))) {
+	if (unlikely(!xdpd_consumer_peer_is_sane(ring))) {
 		handoff_violate(h, slot, VIOLATION_FILL_INDEX);
 		return 0;
 	}
-	prefetch_returns(returns, count);
-	while (total < count && is_serving(h, slot))
-		total += collect_some(h, slot, count - total);
-	return total;
+	prefetch_returns(ring, entries);
+	while (entries && frames < COLLECT_MAX && is_serving(h, slot)) {
+		const struct returns returns = collect_some(h, slot, entries);
+
+		entries -= returns.entries;
+		frames += returns.frames;
+	}
+	return frames;
 }
 
 uint32_t handoff_collect(struct handoff *h)
@@ -306,7 +311,6 @@ static bool can_wait(const struct handoff *h, uint32_t slot)
 	       most - member->held >= HANDOFF_BURST;
 }
 
-/* In a round that has frames to receive: what others may lack. */
 uint32_t handoff_collect_due(struct handoff *h)
 {
 	uint32_t total = 0, slot;

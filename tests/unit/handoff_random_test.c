@@ -166,7 +166,8 @@ static enum violation read_return(uint32_t slot, uint64_t entry, uint64_t *addre
 		return VIOLATION_NONE;
 	}
 	if (xdpd_run_count(entry) < 1 || xdpd_run_count(entry) > XDPD_RUN_MAX ||
-	    xdpd_run_count(entry) > age || age > kept)
+	    xdpd_run_count(entry) > age || age > kept ||
+	    age > actor->player->member.counters.receive_packets)
 		return VIOLATION_RETURN_RUN;
 	while (*n < xdpd_run_count(entry)) {
 		addresses[*n] = actor->given[(xdpd_run_first(entry) + *n) % kept];

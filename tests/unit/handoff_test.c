@@ -605,12 +605,33 @@ static void a_bad_run_ejects_its_member_alone_and_loses_nothing(void **state)
 	return_run_badly(9, 2, VIOLATION_RETURN_RUN, 3);
 	return_run_badly(10, 1, VIOLATION_RETURN_RUN, 3);
 	return_run_badly(0x80000000, 1, VIOLATION_RETURN_RUN, 3);
+	/* Before its first one: of who had the place, if anybody. */
+	return_run_badly(-1u, 1, VIOLATION_RETURN_RUN, 3);
+	return_run_badly(-1u, 3, VIOLATION_RETURN_RUN, 3);
 	/* Longer ago than is kept. */
 	return_run_badly(10u - 65u, 1, VIOLATION_RETURN_RUN, 3);
 	/* Back already: the first, the last, one of them. */
 	return_run_badly(1, 3, VIOLATION_RETURN_NOT_HELD, 3);
 	return_run_badly(2, 4, VIOLATION_RETURN_NOT_HELD, 6);
 	return_run_badly(4, 5, VIOLATION_RETURN_NOT_HELD, 4);
+}
+
+static void a_flood_of_runs_is_taken_in_pieces_too(void **state)
+{
+	struct player *one;
+
+	(void)state;
+	make(&(struct rig_options){.frames = 512, .rx = 512, .fill = 512});
+	rig.handoff.lendable = 1024;
+	one = rig_add(&rig, 0, &(struct player_options){.rx = 512});
+	adopt();
+	for (uint32_t i = 0; i < 8; i++)
+		receive(60);
+	assert_int_equal(go_through(one, 480), 480);
+	assert_int_equal(handoff_collect(&rig.handoff), 256);
+	assert_int_equal(handoff_collect(&rig.handoff), 224);
+	assert_all_serve();
+	assert_nothing_is_lost();
 }
 
 struct bad_return {
@@ -1152,6 +1173,7 @@ int main(void)
 		TEST(a_run_has_a_members_own_frames_of_each_burst),
 		TEST(a_run_gives_back_what_was_received_whatever_the_ring_says_by_then),
 		TEST(runs_come_back_with_a_tap_too),
+		TEST(a_flood_of_runs_is_taken_in_pieces_too),
 		TEST(a_bad_run_ejects_its_member_alone_and_loses_nothing),
 		TEST(what_comes_back_waits_only_while_frames_arrive_and_its_member_holds_little),
 		TEST(who_holds_little_of_a_long_quota_waits_no_longer_when_frames_are_few),
