@@ -47,7 +47,7 @@ static int make(enum spare_kind kind, size_t length, int *ret_fd, void **ret_mem
 /* Its pages come now, not when the first frame does. An older kernel than Linux 5.14 gets them then. */
 static void make_beforehand(enum spare_kind kind, struct spare *spare)
 {
-	if (spare->length == spare->wanted || spare->wanted > SPARE_LENGTH_MAX)
+	if (spare->length == spare->wanted)
 		return;
 	drop(spare);
 	if (make(kind, spare->wanted, &spare->fd, &spare->memory) < 0)

@@ -20,9 +20,8 @@ enum spare_kind {
 	SPARE_KINDS,
 };
 
-/* Of what is longer, none is made beforehand; and no pages behind the first ones, which are what a grant's rings take. */
-#define SPARE_LENGTH_MAX ((size_t)4 << 20)
-#define SPARE_PAGES_MAX	 ((size_t)256 << 10)
+/* Pages behind the first ones, which are what a grant's rings take, are not made beforehand. */
+#define SPARE_PAGES_MAX ((size_t)256 << 10)
 
 /* How long after one is asked for the next is made: when who asked has what it wanted. */
 #define SPARE_DELAY_USEC (5 * 1000)

@@ -151,15 +151,20 @@ static void another_length_is_made_at_once_and_expected_from_then_on(void **stat
 	give_back(longer, 2 * LENGTH);
 }
 
-static void what_is_too_long_is_not_made_beforehand(void **state)
+static void of_a_long_one_only_the_first_pages_are_made(void **state)
 {
-	const unsigned int before = open_fds();
-	const size_t length = SPARE_LENGTH_MAX + 4096;
-	struct taken taken = take(SPARE_MEMBER, length);
+	const size_t length = 64 * SPARE_PAGES_MAX;
+	unsigned char *there = calloc(length / 4096, 1);
+	struct taken taken;
 
-	give_back(taken, length);
+	spare_expect(SPARE_MEMBER, length);
 	let_pass(*state);
-	assert_int_equal(open_fds(), before);
+	taken = take(SPARE_MEMBER, length);
+	assert_return_code(mincore(taken.memory, length, there), errno);
+	assert_true(there[SPARE_PAGES_MAX / 4096 - 1] & 1);
+	assert_false(there[SPARE_PAGES_MAX / 4096] & 1);
+	give_back(taken, length);
+	free(there);
 }
 
 static void without_a_loop_there_are_none(void **state)
@@ -187,7 +192,7 @@ int main(void)
 			the_next_one_is_there_when_nobody_has_asked_for_a_while, begin, end),
 		cmocka_unit_test_setup_teardown(
 			another_length_is_made_at_once_and_expected_from_then_on, begin, end),
-		cmocka_unit_test_setup_teardown(what_is_too_long_is_not_made_beforehand, begin,
+		cmocka_unit_test_setup_teardown(of_a_long_one_only_the_first_pages_are_made, begin,
 						end),
 		cmocka_unit_test_setup_teardown(without_a_loop_there_are_none, begin, end),
 	};
