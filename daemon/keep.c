@@ -46,6 +46,8 @@ int keep_new(struct keep **ret, struct daemon *daemon, struct state_file *file)
 	if (file) {
 		keep->file = *file;
 		*file = STATE_FILE_NONE;
+		/* It has those in it that this process may not go on with. */
+		keep->ended = true;
 	} else {
 		r = state_file_create(&keep->file);
 		if (r == 0)
