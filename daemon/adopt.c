@@ -238,6 +238,12 @@ static void adopt_interface(struct adoption *adoption, size_t index)
 			close_fd(fds[i]);
 	if (r < 0)
 		forget('i', saved->key, redirect_part_names, REDIRECT_PARTS);
+	if (r == -EPROTONOSUPPORT)
+		log_write(LOG_WARNING, (struct log_context){.device = saved->device},
+			  "%s: the XDP program that was left is another version's; it is attached "
+			  "anew, "
+			  "and its queues' consumers end",
+			  saved->device);
 	adoption->rule += n_rules;
 }
 

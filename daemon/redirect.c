@@ -726,7 +726,7 @@ int redirect_adopt(struct redirect **ret, int fds[REDIRECT_PARTS],
 		if (r >= 0)
 			r = r && r != remains->ifindex	 ? -ENODEV
 			    : has_known_layout(redirect) ? make_seen(redirect)
-							 : -EBADMSG;
+							 : -EPROTONOSUPPORT;
 	}
 	if (r < 0) {
 		redirect_leave(redirect);

@@ -71,7 +71,8 @@ struct redirect_remains {
 
 /*
  * Takes over what another process attached and left, whose fds are in the order of enum redirect_part (closed if this
- * fails; -1: missing). Needs no capability. Returns 0 or -errno: -EBADMSG (they are not what they should be), -ENODEV
+ * fails; -1: missing). Needs no capability. Returns 0 or -errno: -EBADMSG (they are not what they should be),
+ * -EPROTONOSUPPORT (they are another version's, or not what they should be), -ENODEV
  * (it is attached to another interface), -ENOMEM. Of a program that somebody took off meanwhile redirect_is_attached()
  * tells.
  */
