@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "client/xdpd.h"
@@ -257,6 +258,34 @@ static void a_consumer_that_sleeps_in_epoll_gets_every_frame(void **state)
 {
 	(void)state;
 	wrap_rings(CONSUMER_BY_EPOLL, "rx: 512, fill: 512, tx: 64, completion: 64");
+}
+
+/* As a shell's job control and a debugger do it: no handler runs, so nothing is to be noticed. */
+static void a_consumer_that_was_stopped_in_its_sleep_goes_on(void **state)
+{
+	const uint64_t count = 1000;
+	struct traffic_result result;
+	struct instance *daemon;
+	struct consumer *consumer;
+
+	(void)state;
+	require_live_frames();
+	add_pair("near", "far", 1);
+	daemon = start_near("id: 0");
+	consumer = consumer_start(
+		&(struct consumer_options){.instance = daemon, .device = "near", .length = 200});
+	for (int i = 0; i < 3; i++) {
+		live_sleep_ms(20);
+		consumer_signal(consumer, SIGSTOP);
+		live_sleep_ms(20);
+		consumer_signal(consumer, SIGCONT);
+		live_sleep_ms(20);
+		assert_ok(traffic_finish(consumer_traffic("far", 0, 200, i * count, count, RATE),
+					 PATIENCE, &result));
+		consumer_awaits(consumer, (i + 1) * count);
+	}
+	assert_int_equal(consumer_stop(consumer).packets, 3 * count);
+	instance_stop(daemon);
 }
 
 /* ---- too much ---- */
@@ -654,6 +683,7 @@ int main(void)
 		live_test(a_fill_ring_smaller_than_the_others_still_takes_every_frame_back),
 		live_test(a_program_with_ring_code_of_its_own_receives),
 		live_test(a_consumer_that_sleeps_in_epoll_gets_every_frame),
+		live_test(a_consumer_that_was_stopped_in_its_sleep_goes_on),
 		live_test(what_a_consumer_cannot_take_is_counted_to_the_frame),
 		live_test(
 			a_consumer_that_holds_all_frames_stops_receiving_and_goes_on_when_it_gives_them_back),
