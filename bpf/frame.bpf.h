@@ -138,7 +138,8 @@ static __always_inline bool read_common(const struct xdp_md *ctx, struct frame *
 {
 	const struct ethhdr *ethernet = (const void *)(long)ctx->data;
 
-	return read_ip((const void *)ethernet + offsetof(struct ethhdr, h_proto), (const void *)(long)ctx->data_end, frame);
+	return read_ip((const void *)ethernet + offsetof(struct ethhdr, h_proto),
+		       (const void *)(long)ctx->data_end, frame);
 }
 
 static __always_inline bool is_tag(__be16 type)

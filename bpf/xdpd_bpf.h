@@ -39,7 +39,7 @@ struct xdpd_bpf_queue {
 	__u32 capacity; /* bytes that a frame of the consumer's UMEM can hold; 0: there is no consumer */
 	__u32 groups; /* those with a member on this queue, a bit each; all bits: exclusive */
 	__u32 epoch;  /* of the metadata that is written before each frame; 0: none is */
-	__u32 zero;
+	__u32 zero; /* padding */
 };
 
 #define XDPD_GROUPS_MAX 32

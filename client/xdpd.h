@@ -82,8 +82,8 @@ struct xdpd {
 	uint64_t lent;
 	uint32_t frames;
 	bool read_only; /* received frames can't be written to */
-	bool takes_runs; /* its fill ring does [XDPD_RUN] */
-	uint32_t in_runs; /* frames given back by those, free-running, but for one each */
+	bool takes_runs;  /* the fill ring does [XDPD_RUN] */
+	uint32_t in_runs; /* free-running: frames given back by runs, less one for each, which is its entry in the fill ring */
 };
 
 /* ---- set-up and end ---- */
@@ -219,7 +219,8 @@ struct xdpd_stats {
 	uint64_t rx_invalid;
 	uint64_t tx_invalid;
 	uint64_t tx_empty;
-	uint32_t rx_entries, tx_entries, fill_entries, completion_entries; /* in the rings now */
+	/* in the rings now; shared: of the fill ring each may stand for several frames */
+	uint32_t rx_entries, tx_entries, fill_entries, completion_entries;
 	uint32_t spare; /* frames that xdpd_tx_alloc() could hand out now */
 	uint32_t zero;
 

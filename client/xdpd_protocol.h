@@ -216,7 +216,8 @@ static inline uint32_t xdpd_run_count(uint64_t entry)
  * entries into the fill or TX ring and finds the flag set there sends a byte. No side waits for the other to read.
  *
  * What is received is lent: it is read where it lies, and its address goes back on the fill ring (or a run does: see
- * XDPD_RUN), which has an entry for each frame of the UMEM and so is never full. `filled` is `frames`, and none of them is the consumer's to send.
+ * XDPD_RUN), which has an entry for each frame of the UMEM and so is never full. `filled` is `frames`, and none of them is
+ * the consumer's to send.
  * It transmits from `transmit`, memory of its own: a TX descriptor's address below umem.length names a frame that the
  * consumer holds (the packet is copied; the frame comes back on the completion ring and is held until it is put on
  * the fill ring), one from there on names offset `address - umem.length` of `transmit`, which is cut into

@@ -3,7 +3,8 @@
  * Every limit that a peer can push against, per uid: nobody can use up what the daemon needs to serve others.
  * Requests under way are one a connection, and an exclusive queue has one attachment, so both are bounded by
  * the connections. On a queue with shared delivery a uid other than 0 has at most half of the members, and half of
- * the groups that no config names; a member's memory is bounded by its rings' sizes.
+ * the groups that no config names; a member's memory is bounded by its rings' sizes
+ * and the UMEM's frames.
  *
  * Connections, where Q is the number of queues and N the process's RLIMIT_NOFILE:
  *

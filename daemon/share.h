@@ -57,8 +57,9 @@ int share_admit(struct share *share, struct attachment *attachment, const char *
 bool share_may_stay(const struct share *share, const struct member *member);
 
 /*
- * The first one is mapping its memory now: starts the worker meanwhile, which serves nobody yet. That this can't be done is
- * said by share_join().
+ * The first one is mapping its memory now: starts the worker meanwhile, which serves nobody yet. If it goes before it is
+ * READY, that was for nothing: a thread, three fds and a mapping of the UMEM, with each attempt. That this can't be done
+ * is said by share_join().
  */
 void share_prepare(struct share *share);
 

@@ -3,7 +3,7 @@
  * handoff: the daemon's per-frame loop alone, on one CPU, between a kernel that always has frames and consumers in
  * other processes, which read each frame's first cache line and give it back.
  *
- *     CPU 0: kernel's rings, in plain memory <--> daemon/handoff.c        CPU 1, 2, ...: a consumer each
+ *     CPU 0: kernel's rings, in plain memory <--> daemon/handoff.h        CPU 1, 2, ...: a consumer each
  *
  * The kernel's part runs on CPU 0 as well and is counted in: what is put into the fill ring is in the RX ring at once.
  */

@@ -54,7 +54,7 @@
 #define FLOWS		97u
 
 /*
- * Frames that are on their way to groups that are not to lose one: so few that no quota ends [handoff.c], with those
+ * Frames that are on their way to groups that are not to lose one: so few that no quota ends [handoff_receive.c], with those
  * that others may keep and a burst that is received before what was given back is looked at.
  */
 #define WINDOW 128u
