@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The sleep of xdpd_wait(): in an epoll set that lasts as long as the attachment.
+ * The sleep of xdpd_wait(): by poll() of what announces frames and of a set that has all else in it.
  *
- * A receiver that sleeps does so thousands of times a second, and most of its CPU time is the kernel's for that. By
- * poll() of both fds it enters and leaves two wait queues and sets and cancels a timer each time, and asks both fds before
- * and after. Here it sleeps on one queue, only what had something is asked, and the timer goes on over many sleeps: one
- * that was set for an earlier deadline ends a sleep too early once, and is then set for the one that holds.
+ *     poll() <-- wait_fd
+ *            <-- an epoll set <-- the connection
+ *                             <-- a timer
  *
- * The set itself is polled: epoll_wait() would also end after a stop and SIGCONT, of which the program knows nothing, and
- * is called only where no frames have come, to hear what has.
+ * A receiver that sleeps does so thousands of times a second, and most of its CPU time is the kernel's for that. A timeout
+ * of poll()'s is a timer that is set and cancelled each time. The one in the set goes on over many sleeps: one that was set
+ * for an earlier deadline ends a sleep too early once, and is then set for the one that holds.
  *
- * An AF_XDP socket is watched for what arrives, not for what is there [EPOLLET]: the ring is looked at before each
- * sleep anyhow. So the kernel is not asked to transmit or to fill, as it is by poll() of the socket: that is done before,
- * too. A program with rings of its own relies on that, and has it. So has who can't be given two more fds.
+ * It is not epoll_wait() that sleeps: that ends with EINTR after a stop and SIGCONT, also where no handler has run, and a
+ * program would take it for a signal of its own.
+ *
+ * A program with rings of its own relies on poll() to drive the kernel with each call, and has it; who can't be given two
+ * more fds has poll()'s timeout.
  */
 #include <errno.h>
 #include <poll.h>
@@ -27,7 +29,7 @@
 /* From here on the lasting timer is worth it: not more than a hundred sleeps a second that end too early. */
 #define LONG_MS 10
 
-enum { FRAMES, DAEMON, ALARM, N_WATCHED };
+enum { DAEMON, ALARM, N_WATCHED };
 
 void xdpd_await_none(struct xdpd_client *client)
 {
@@ -53,9 +55,7 @@ static bool make_set(struct xdpd_client *client)
 	cleanup_fd int set_fd = epoll_create1(EPOLL_CLOEXEC);
 	cleanup_fd int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
-	if (set_fd < 0 || timer_fd < 0 ||
-	    !watch(set_fd, client->wait_fd, EPOLLIN | (client->exclusive ? EPOLLET : 0), FRAMES) ||
-	    !watch(set_fd, client->connection.fd, EPOLLIN, DAEMON) ||
+	if (set_fd < 0 || timer_fd < 0 || !watch(set_fd, client->connection.fd, EPOLLIN, DAEMON) ||
 	    !watch(set_fd, timer_fd, EPOLLIN | EPOLLET, ALARM))
 		return false;
 	client->await.set_fd = TAKE_FD(set_fd);
@@ -63,7 +63,7 @@ static bool make_set(struct xdpd_client *client)
 	return true;
 }
 
-/* Not before the first real sleep: the kernel tells a set of each burst, also while nobody sleeps. */
+/* Not before the first real sleep: who never sleeps has no need of it. */
 static bool has_set(struct xdpd_client *client)
 {
 	struct xdpd_await *await = &client->await;
@@ -89,7 +89,7 @@ static bool set_alarm(struct xdpd_await *await, uint64_t when)
 	return true;
 }
 
-/* What has something: a set of enum xdpd_awaited, or -errno. */
+/* XDPD_AWAITED_DAEMON if the connection has something, or -errno. */
 static int ask_set(struct xdpd_await *await)
 {
 	struct epoll_event events[N_WATCHED];
@@ -98,54 +98,35 @@ static int ask_set(struct xdpd_await *await)
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
-		switch (events[i].data.u32) {
-		case FRAMES:
-			found |= XDPD_AWAITED_FRAMES;
-			if (events[i].events & EPOLLERR)
-				found |= XDPD_AWAITED_ERROR;
-			break;
-		case DAEMON:
-			found |= XDPD_AWAITED_DAEMON;
-			break;
-		default:
+		if (events[i].data.u32 == DAEMON)
+			found = XDPD_AWAITED_DAEMON;
+		else
 			await->alarm = XDPD_NEVER;
-		}
 	}
 	return found;
 }
 
-/* What else there is, where frames are, is heard when there are none. */
-static int await_in_set(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
-{
-	struct pollfd set = {.fd = client->await.set_fd, .events = POLLIN};
-	int n;
-
-	if (timeout_ms >= LONG_MS && deadline != XDPD_NEVER && set_alarm(&client->await, deadline))
-		timeout_ms = -1;
-	n = poll(&set, 1, timeout_ms);
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	return xdpd_is_receivable(client) ? XDPD_AWAITED_FRAMES : ask_set(&client->await);
-}
-
-static int await_by_poll(struct xdpd_client *client, int timeout_ms)
-{
-	struct pollfd fds[] = {
-		[FRAMES] = {.fd = client->wait_fd, .events = POLLIN},
-		[DAEMON] = {.fd = client->connection.fd, .events = POLLIN},
-	};
-
-	if (poll(fds, 2, timeout_ms) < 0)
-		return -errno;
-	return (fds[FRAMES].revents ? XDPD_AWAITED_FRAMES : 0) |
-	       (fds[FRAMES].revents & POLLERR ? XDPD_AWAITED_ERROR : 0) |
-	       (fds[DAEMON].revents ? XDPD_AWAITED_DAEMON : 0);
-}
-
 int xdpd_await(struct xdpd_client *client, int timeout_ms, uint64_t deadline)
 {
-	const bool sleeps = timeout_ms != 0 && client->wait_fd >= 0 && !client->raw;
+	const bool in_set =
+		timeout_ms != 0 && client->wait_fd >= 0 && !client->raw && has_set(client);
+	struct pollfd fds[] = {
+		{.fd = client->wait_fd, .events = POLLIN},
+		{.fd = in_set ? client->await.set_fd : client->connection.fd, .events = POLLIN},
+	};
+	int found;
 
-	return sleeps && has_set(client) ? await_in_set(client, timeout_ms, deadline)
-					 : await_by_poll(client, timeout_ms);
+	if (in_set && timeout_ms >= LONG_MS && deadline != XDPD_NEVER &&
+	    set_alarm(&client->await, deadline))
+		timeout_ms = -1;
+	if (poll(fds, 2, timeout_ms) < 0)
+		return -errno;
+	found = (fds[0].revents ? XDPD_AWAITED_FRAMES : 0) |
+		(fds[0].revents & POLLERR ? XDPD_AWAITED_ERROR : 0);
+	if (fds[1].revents) {
+		const int more = in_set ? ask_set(&client->await) : XDPD_AWAITED_DAEMON;
+
+		return more < 0 ? more : found | more;
+	}
+	return found;
 }
